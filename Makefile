@@ -1,0 +1,25 @@
+# make demo   the main job, offline
+# make test   the tests
+# make lint   ruff, mypy, import-linter
+# Each sets up what it needs in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint clean
+
+$(VENV)/.ready: pyproject.toml constraints.txt tools/make_venv.sh
+	PYTHON="$(PYTHON)" bash tools/make_venv.sh "$(VENV)"
+	touch $@
+
+test: $(VENV)/.ready
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.ready
+	$(BIN)/ruff check edgeyolo exporters runtimes calibration tests
+	$(BIN)/ruff format --check edgeyolo exporters runtimes calibration tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,1 @@
+"""Calibration pictures to ranges to INT8, with an accuracy budget."""

@@ -1,0 +1,1 @@
+"""Safe readers of checkpoint files: official ones, old ones, our own."""

@@ -1,0 +1,113 @@
+"""Every error a user may catch, and ``needs``, which turns a missing package into one of them.
+
+    EdgeYoloError                 the message is one line: what was wrong, the value, what to do
+    ├── CheckpointError           a weights file is damaged, foreign or hostile
+    ├── ArtifactError             an artifact is damaged, altered or of another schema
+    │   └── ContractMissingError  a vendor file without an edgeyolo contract
+    ├── UnsupportedError          a combination that this version cannot do
+    ├── MissingPackageError       an optional package is not installed
+    ├── BackendError              a vendor library failed; its own text is inside
+    │   └── BuildTargetError      an engine was built for another machine
+    ├── SourceError               a picture, video, camera or stream cannot be read
+    ├── DatasetError              pictures or labels cannot be used
+    ├── ParityError               the exported file does not detect what PyTorch detects
+    ├── AccuracyError             INT8 misses the accuracy budget
+    ├── TrainingError             training cannot start or go on
+    └── OutputError               a result cannot be written (disk full, read-only, exists)
+
+A bad argument of a Python call is ``ValueError``, not one of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class EdgeYoloError(Exception):
+    """Base of all errors that the command line shows as one line with exit status 1."""
+
+
+class CheckpointError(EdgeYoloError):
+    """A weights file is damaged, foreign or hostile."""
+
+
+class ArtifactError(EdgeYoloError):
+    """An artifact is damaged, altered, incomplete or of another schema."""
+
+
+class ContractMissingError(ArtifactError):
+    """A vendor file carries no edgeyolo contract, so how to feed it is unknown."""
+
+
+class UnsupportedError(EdgeYoloError):
+    """What was asked for is a combination that this version cannot do."""
+
+
+class MissingPackageError(EdgeYoloError):
+    """An optional package is not installed."""
+
+
+class BackendError(EdgeYoloError):
+    """A vendor library failed; the message contains its own text."""
+
+
+class BuildTargetError(BackendError):
+    """A compiled engine was built for another machine or library version."""
+
+
+class SourceError(EdgeYoloError):
+    """A picture, video, camera or network stream cannot be read."""
+
+
+class DatasetError(EdgeYoloError):
+    """Pictures or labels of a data set cannot be used."""
+
+
+class ParityError(EdgeYoloError):
+    """An exported file does not detect what the PyTorch model detects."""
+
+
+class AccuracyError(EdgeYoloError):
+    """A quantised model misses the accuracy budget it was given."""
+
+
+class TrainingError(EdgeYoloError):
+    """Training cannot start or cannot go on."""
+
+
+class OutputError(EdgeYoloError):
+    """A result cannot be written where it was asked for."""
+
+
+@contextmanager
+def needs(package: str, *, extra: str) -> Iterator[None]:
+    """Turn a failing import of an optional package into a message that names the extra.
+
+    Args:
+        package: Name of the package as pip knows it.
+        extra: The extra of edgeyolo that installs it.
+
+    Raises:
+        MissingPackageError: The import inside the block failed; a broken installation
+            (a shared library that does not load) is reported with its own text.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise MissingPackageError(
+            f"{package} is not installed; run: pip install 'edgeyolo[{extra}]'"
+        ) from error
+    except ImportError as error:
+        raise MissingPackageError(
+            f"{package} is installed but does not load ({one_line(error)}); "
+            f"reinstall it with: pip install --force-reinstall 'edgeyolo[{extra}]'"
+        ) from error
+
+
+def one_line(error: BaseException | str, limit: int = 300) -> str:
+    """The text of a (vendor's) error on a single line of at most *limit* characters."""
+    text = " ".join(str(error).split())
+    if not text and isinstance(error, BaseException):
+        text = type(error).__name__
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,1 @@
+"""Accuracy: COCO AP of checkpoints and artifacts through one code path."""

@@ -1,0 +1,62 @@
+"""The questions that every family answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeyolo.spec import ModelSpec, Preprocess
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationSettings:
+    """How a family's official COCO numbers are made.
+
+    Attributes:
+        min_score: Candidates below are dropped.
+        score_inclusive: Whether a score equal to the threshold is kept.
+        iou_threshold: Suppression is per class, where IoU is greater.
+        multi_label: Whether a box may carry several classes.
+        max_detections: Kept per picture; ``None`` keeps all.
+        clip_boxes: Whether boxes are clipped to the picture.
+    """
+
+    min_score: float
+    score_inclusive: bool
+    iou_threshold: float
+    multi_label: bool
+    max_detections: int | None
+    clip_boxes: bool
+
+
+class FamilyRules(Protocol):
+    """A family on the host side."""
+
+    evaluation: EvaluationSettings
+
+    def preprocess(self, input_hw: tuple[int, int]) -> Preprocess:
+        """The official preprocessing at a network input size."""
+
+    def decode(
+        self,
+        heads: Sequence[NDArray[np.float32]],
+        spec: ModelSpec,
+        *,
+        activated: bool = False,
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Decode raw heads.
+
+        Args:
+            heads: Box, objectness, class per level, fine to coarse: (B, H, W, A*4),
+                (B, H, W, A), (B, H, W, A*C); A = anchors per cell, anchor-major.
+            spec: Strides, anchors, number of classes.
+            activated: Whether objectness and class already went through sigmoid.
+
+        Returns:
+            boxes (B, N, 4) float32 xyxy in network-input pixels, and scores (B, N, C) with
+            objectness multiplied in. Order of N: level, anchor, row, column.
+        """

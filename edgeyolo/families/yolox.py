@@ -1,0 +1,73 @@
+"""YOLOX on the host: preprocessing, decode and official evaluation settings.
+
+Sources: arXiv 2107.08430 and the official repository at 6ddff48.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeyolo.families.numerics import cell_grid, corners, sigmoid
+from edgeyolo.families.rules import EvaluationSettings
+from edgeyolo.spec import Alignment, ColorOrder, ModelSpec, Preprocess, Rounding
+
+
+class YoloxRules:
+    """Anchor-free: one box per cell, size as the exponential of the logit."""
+
+    evaluation = EvaluationSettings(
+        min_score=0.001,
+        score_inclusive=True,
+        iou_threshold=0.65,
+        multi_label=False,
+        max_detections=None,
+        clip_boxes=False,
+    )
+
+    def preprocess(self, input_hw: tuple[int, int]) -> Preprocess:
+        return Preprocess(
+            input_hw=input_hw,
+            color_order=ColorOrder.BGR,
+            scale=1.0,
+            mean=(0.0, 0.0, 0.0),
+            std=(1.0, 1.0, 1.0),
+            alignment=Alignment.TOP_LEFT,
+            rounding=Rounding.TRUNCATE,
+        )
+
+    def legacy_preprocess(self, input_hw: tuple[int, int]) -> Preprocess:
+        """Preprocessing of the first release (0.1.0): RGB, /255, ImageNet mean and std."""
+        return Preprocess(
+            input_hw=input_hw,
+            color_order=ColorOrder.RGB,
+            scale=1.0 / 255.0,
+            mean=(0.485, 0.456, 0.406),
+            std=(0.229, 0.224, 0.225),
+            alignment=Alignment.TOP_LEFT,
+            rounding=Rounding.TRUNCATE,
+        )
+
+    def decode(
+        self,
+        heads: Sequence[NDArray[np.float32]],
+        spec: ModelSpec,
+        *,
+        activated: bool = False,
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        boxes, scores = [], []
+        for level, stride in enumerate(spec.strides):
+            box, objectness, classes = heads[3 * level : 3 * level + 3]
+            batch, height, width, _ = box.shape
+            centre_xy = (box[..., :2] + cell_grid(height, width)) * np.float32(stride)
+            size_wh = np.exp(box[..., 2:]) * np.float32(stride)
+            if not activated:
+                objectness, classes = sigmoid(objectness), sigmoid(classes)
+            boxes.append(corners(centre_xy, size_wh).reshape(batch, -1, 4))
+            scores.append((objectness * classes).reshape(batch, -1, spec.num_classes))
+        return np.concatenate(boxes, axis=1), np.concatenate(scores, axis=1)
+
+
+YOLOX = YoloxRules()

@@ -1,0 +1,1 @@
+"""PyTorch models of both families, with the official state-dict key names."""

@@ -1,0 +1,1 @@
+"""The trainer: losses, assignments, optimisation, the loop."""

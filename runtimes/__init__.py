@@ -1,0 +1,1 @@
+"""Vendor runtimes behind one interface: one adapter file each."""

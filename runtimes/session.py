@@ -1,0 +1,97 @@
+"""What every vendor runtime looks like from above."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeyolo.contract import Contract
+from edgeyolo.spec import Backend, Precision
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOptions:
+    """How to open a session.
+
+    Attributes:
+        device: ``"auto"``, ``"cpu"``, ``"gpu"``, or a vendor's own name (``"GPU.1"``).
+        threads: CPU threads for the network; ``None`` leaves the vendor's default.
+        cache_dir: Where compiled models may be kept between processes; ``None`` for nowhere.
+    """
+
+    device: str = "auto"
+    threads: int | None = None
+    cache_dir: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.threads is not None and self.threads < 1:
+            raise ValueError(f"threads must be at least 1, got {self.threads}")
+
+
+class Session(Protocol):
+    """A model file that is loaded and ready; used from one thread at a time."""
+
+    @property
+    def device(self) -> str:
+        """Where it really runs, e.g. ``"CPU"``."""
+
+    def run(self, batch: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:
+        """Run the network once.
+
+        Args:
+            batch: (B, H, W, 3) or (B, 3, H, W), contiguous, dtype and layout as in the
+                contract's input.
+
+        Returns:
+            Outputs as float32 in the order of the contract's output names. They belong to
+            the session and hold until the next call.
+
+        Raises:
+            BackendError: The vendor library failed.
+        """
+
+    def close(self) -> None:
+        """Free the model; using the session afterwards is an error."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeReport:
+    """One line of ``edgeyolo runtimes``.
+
+    Attributes:
+        version: Installed version, or ``None``.
+        package: Package that provides (or would provide) it.
+        precisions: What it executes on this machine.
+        note: What is missing and how to get it, or a caveat; may be empty.
+    """
+
+    backend: Backend
+    package: str
+    version: str | None
+    precisions: tuple[Precision, ...]
+    devices: tuple[str, ...] = ()
+    note: str = ""
+
+
+class Runtime(Protocol):
+    """A vendor, before any model is loaded. Importing the vendor's package happens inside."""
+
+    backend: Backend
+
+    def open(self, file: Path, contract: Contract, options: SessionOptions) -> Session:
+        """Load a model file whose digest was checked.
+
+        Raises:
+            MissingPackageError: The vendor's package is not installed.
+            BackendError: The vendor refuses the file or the device.
+        """
+
+    def read_contract(self, file: Path) -> str | None:
+        """The contract's JSON inside the vendor file, or ``None`` where there is none."""
+
+    def report(self) -> RuntimeReport:
+        """What is installed here."""

@@ -1,0 +1,19 @@
+"""Fixtures that the whole suite shares."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with reference data and assets; tests that need it are skipped without it."""
+    folder = Path(os.environ.get("EDGEYOLO_SHARED", ROOT.parent / "shared"))
+    if not (folder / "reference").is_dir():
+        pytest.skip(f"shared folder not found at {folder} (set EDGEYOLO_SHARED)")
+    return folder
