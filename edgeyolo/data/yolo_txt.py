@@ -1,0 +1,234 @@
+"""YOLO labels: one text file per picture, and the data-set YAML that lists the pictures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from edgeyolo.data.dataset import DetectionDataset, LabeledPicture, Problem, ProblemKind
+from edgeyolo.data.label_checks import LabelCollector
+from edgeyolo.data.pictures import PICTURE_SUFFIXES, picture_header
+from edgeyolo.errors import DatasetError, one_line
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetYaml:
+    """A data-set YAML: class names, and per split the folders, lists or COCO files.
+
+    Attributes:
+        path: The YAML file.
+        class_names: In class-id order.
+        splits: ``"train"``, ``"val"``, ``"test"`` to the sources as absolute paths.
+    """
+
+    path: Path
+    class_names: tuple[str, ...]
+    splits: dict[str, tuple[Path, ...]]
+
+    def sources(self, split: str) -> tuple[Path, ...]:
+        try:
+            return self.splits[split]
+        except KeyError:
+            raise DatasetError(
+                f"{self.path} has no split {split!r}; it has: {', '.join(self.splits) or 'none'}"
+            ) from None
+
+
+def read_dataset_yaml(file: Path) -> DatasetYaml:
+    """Read a data-set YAML: ``names`` (list, or id: name), ``train``, ``val``, ``test``, ``path``.
+
+    Raises:
+        DatasetError: The file is missing, no YAML, or without usable names.
+    """
+    try:
+        document = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise DatasetError(f"cannot read {file}: {error.strerror or one_line(error)}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise DatasetError(f"{file} is not a YAML file: {one_line(error)}") from error
+    if not isinstance(document, dict):
+        raise DatasetError(f"{file} is no data-set YAML: it needs names, train and val")
+    names = _names(document, file)
+    root = file.parent
+    if document.get("path"):
+        root = root / str(document["path"])
+    splits = {}
+    for split in ("train", "val", "test"):
+        value = document.get(split)
+        if not value:
+            continue
+        entries = value if isinstance(value, list) else [value]
+        splits[split] = tuple(root / str(entry) for entry in entries)
+    return DatasetYaml(file, names, splits)
+
+
+def _names(document: dict[Any, Any], file: Path) -> tuple[str, ...]:
+    names = document.get("names")
+    if isinstance(names, dict):
+        by_number = {str(number): name for number, name in names.items()}
+        numbers = [str(index) for index in range(len(by_number))]
+        if set(by_number) != set(numbers):
+            raise DatasetError(f"{file}: names must be numbered 0..{len(names) - 1}: {list(names)}")
+        names = [by_number[number] for number in numbers]
+    if not isinstance(names, list) or not names:
+        raise DatasetError(f"{file} has no names; a data set needs the names of its classes")
+    texts = tuple(str(name).strip() for name in names)
+    if len(set(texts)) != len(texts) or "" in texts:
+        raise DatasetError(f"{file}: class names must be distinct and not empty: {list(texts)}")
+    if "nc" in document and document["nc"] != len(texts):
+        raise DatasetError(f"{file}: nc is {document['nc']} but there are {len(texts)} names")
+    return texts
+
+
+def read_yolo(
+    name: str,
+    sources: Sequence[Path],
+    class_names: tuple[str, ...],
+    *,
+    labels: Path | None = None,
+) -> DetectionDataset:
+    """Read pictures with YOLO label files.
+
+    A line is ``class cx cy w h`` or ``class x1 y1 x2 y2 x3 y3 ...`` (a polygon), all divided by
+    the picture's width and height.
+
+    Args:
+        name: What to call the data set in reports.
+        sources: Folders of pictures (searched in depth) or ``.txt`` files that list pictures.
+        class_names: In class-id order.
+        labels: Folder of the label files; else they lie beside the pictures, or under
+            ``labels`` where the picture's path says ``images``.
+
+    Raises:
+        DatasetError: A source is missing or no picture is found.
+    """
+    problems: list[Problem] = []
+    paths: list[Path] = []
+    for source in sources:
+        paths += _listed(source)
+    if not paths:
+        raise DatasetError(f"no picture found in {', '.join(map(str, sources))}")
+    pictures: list[LabeledPicture] = []
+    seen: set[Path] = set()
+    for path in paths:
+        if path in seen:
+            problems.append(Problem(ProblemKind.REPEATED_PICTURE, str(path)))
+            continue
+        seen.add(path)
+        picture = _picture(path, labels, len(class_names), len(pictures), problems)
+        if picture is not None:
+            pictures.append(picture)
+    return DetectionDataset(
+        name, class_names, tuple(range(len(class_names))), tuple(pictures), tuple(problems)
+    )
+
+
+def _listed(source: Path) -> list[Path]:
+    if source.is_dir():
+        return sorted(
+            path
+            for path in source.rglob("*")
+            if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()
+        )
+    try:
+        lines = source.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise DatasetError(
+            f"cannot read picture list {source}: {error.strerror or one_line(error)}"
+        ) from error
+    except ValueError as error:
+        raise DatasetError(f"picture list {source} is not UTF-8 text: {one_line(error)}") from error
+    return [source.parent / line.strip() for line in lines if line.strip()]
+
+
+def label_path(picture: Path, labels: Path | None) -> Path:
+    """Where the label file of a picture is expected."""
+    if labels is not None:
+        return labels / f"{picture.stem}.txt"
+    parts = list(picture.parts)
+    # The last "images" of the path becomes "labels", as every YOLO tool does.
+    for index in range(len(parts) - 2, -1, -1):
+        if parts[index] == "images":
+            parts[index] = "labels"
+            break
+    return Path(*parts).with_suffix(".txt")
+
+
+def _picture(
+    path: Path,
+    labels: Path | None,
+    num_classes: int,
+    picture_id: int,
+    problems: list[Problem],
+) -> LabeledPicture | None:
+    if not path.is_file():
+        problems.append(Problem(ProblemKind.MISSING_PICTURE, str(path)))
+        return None
+    try:
+        header = picture_header(path)
+    except DatasetError as error:
+        problems.append(Problem(ProblemKind.UNREADABLE_PICTURE, path.name, one_line(error)))
+        return None
+    collector = LabelCollector(path, picture_id, header.hw, num_classes, problems)
+    file = label_path(path, labels)
+    if not file.is_file():
+        problems.append(Problem(ProblemKind.NO_LABELS, path.name, f"expected {file}"))
+        return collector.build()
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
+        # Without its labels the picture would teach that nothing is there.
+        problems.append(Problem(ProblemKind.UNREADABLE_LABELS, file.name, one_line(error)))
+        return None
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            _add(collector, line, header.hw, f"{file.name}, line {number}", problems)
+    return collector.build()
+
+
+def _add(
+    collector: LabelCollector,
+    line: str,
+    hw: tuple[int, int],
+    where: str,
+    problems: list[Problem],
+) -> None:
+    try:
+        values = [float(word) for word in line.split()]
+    except ValueError:
+        problems.append(Problem(ProblemKind.MALFORMED_LABEL, where, f"{line.strip()[:60]!r}"))
+        return
+    is_polygon = len(values) >= 7 and len(values) % 2 == 1
+    if not is_polygon and len(values) != 5:
+        detail = f"{len(values)} numbers instead of class cx cy w h"
+        problems.append(Problem(ProblemKind.MALFORMED_LABEL, where, detail))
+        return
+    if not math.isfinite(values[0]) or values[0] != int(values[0]):
+        problems.append(Problem(ProblemKind.UNKNOWN_CLASS, where, f"class {values[0]:g}"))
+        return
+    height, width = hw
+    if is_polygon:
+        points = np.array(values[1:], np.float64).reshape(-1, 2) * (width, height)
+        low, high = points.min(axis=0), points.max(axis=0)
+        box = (*low.tolist(), *high.tolist())
+        segments = (points.astype(np.float32),) if np.isfinite(points).all() else ()
+    else:
+        cx, cy, w, h = values[1:]
+        box = (
+            (cx - w / 2) * width,
+            (cy - h / 2) * height,
+            (cx + w / 2) * width,
+            (cy + h / 2) * height,
+        )
+        segments = ()
+    if not is_polygon and max(values[1:], default=0.0) > 2.0:
+        detail = f"{line.strip()[:60]!r}: coordinates must be divided by the picture size"
+        problems.append(Problem(ProblemKind.MALFORMED_LABEL, where, detail))
+        return
+    collector.add(box, int(values[0]), where=where, segments=segments)

@@ -1,0 +1,126 @@
+"""COCO JSON, YOLO text and Pascal VOC say the same things about the same pictures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeyolo.data.dataset import DetectionDataset, ProblemKind, count_problems
+from edgeyolo.data.labels import read_dataset
+from edgeyolo.data.pictures import picture_header, read_picture
+from edgeyolo.errors import DatasetError
+from tests.edgeyolo.data.dataset_files import coco_folder, textured, write_picture
+
+
+def write_yolo(root: Path, dataset: DetectionDataset) -> Path:
+    """*dataset* as YOLO text labels with a YAML."""
+    for picture in dataset.pictures:
+        target = root / "images" / "val" / picture.path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(picture.path.read_bytes())
+        height, width = picture.hw
+        lines = []
+        for (x1, y1, x2, y2), class_id in zip(
+            picture.boxes_xyxy.tolist(), picture.class_ids.tolist(), strict=True
+        ):
+            centre = ((x1 + x2) / 2 / width, (y1 + y2) / 2 / height)
+            size = ((x2 - x1) / width, (y2 - y1) / height)
+            lines.append(" ".join(map(repr, (class_id, *centre, *size))))
+        label = root / "labels" / "val" / f"{picture.path.stem}.txt"
+        label.parent.mkdir(parents=True, exist_ok=True)
+        label.write_text("\n".join(lines), encoding="utf-8")
+    file = root / "data.yaml"
+    names = json.dumps(dict(enumerate(dataset.class_names)))
+    file.write_text(f"path: .\nval: images/val\nnc: 2\nnames: {names}\n", encoding="utf-8")
+    return file
+
+
+def write_voc(root: Path, dataset: DetectionDataset) -> None:
+    for picture in dataset.pictures:
+        target = root / "JPEGImages" / picture.path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(picture.path.read_bytes())
+        objects = "".join(
+            f"<object><name>{dataset.class_names[class_id]}</name><bndbox><xmin>{x1 + 1!r}</xmin>"
+            f"<ymin>{y1 + 1!r}</ymin><xmax>{x2!r}</xmax><ymax>{y2!r}</ymax></bndbox></object>"
+            for (x1, y1, x2, y2), class_id in zip(
+                picture.boxes_xyxy.tolist(), picture.class_ids.tolist(), strict=True
+            )
+        )
+        size = f"<size><width>{picture.hw[1]}</width><height>{picture.hw[0]}</height></size>"
+        file = root / "Annotations" / f"{picture.path.stem}.xml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(
+            f"<annotation><filename>{picture.path.name}</filename>{size}{objects}</annotation>",
+            encoding="utf-8",
+        )
+    listing = root / "ImageSets" / "Main" / "val.txt"
+    listing.parent.mkdir(parents=True)
+    stems = [picture.path.stem for picture in dataset.pictures]
+    listing.write_text("\n".join(stems), encoding="utf-8")
+
+
+def test_three_formats_give_the_same_boxes(tmp_path: Path) -> None:
+    coco_folder(tmp_path / "coco")
+    coco = read_dataset(tmp_path / "coco")
+    write_voc(tmp_path / "voc", coco)
+    yolo = read_dataset(write_yolo(tmp_path / "yolo", coco))
+    voc = read_dataset(tmp_path / "voc", class_names=coco.class_names)
+    assert coco.class_names == ("cube", "ball")
+    assert coco.category_ids == (1, 3)
+    assert coco.problems == yolo.problems == voc.problems == ()
+    for other in (yolo, voc):
+        assert other.class_names == coco.class_names
+        assert len(other) == len(coco) == 4
+        for ours, theirs in zip(coco.pictures, other.pictures, strict=True):
+            assert ours.hw == theirs.hw
+            np.testing.assert_allclose(ours.boxes_xyxy, theirs.boxes_xyxy, atol=1e-9)
+            np.testing.assert_array_equal(ours.class_ids, theirs.class_ids)
+
+
+def test_a_folder_of_yolo_labels_needs_names(tmp_path: Path) -> None:
+    coco_folder(tmp_path / "coco")
+    write_yolo(tmp_path / "yolo", read_dataset(tmp_path / "coco"))
+    labels, images = tmp_path / "yolo/labels/val", tmp_path / "yolo/images/val"
+    with pytest.raises(DatasetError, match="without class names"):
+        read_dataset(labels, images=images)
+    dataset = read_dataset(labels, images=images, class_names=("cube", "ball"))
+    assert dataset.boxes_per_class().tolist() == [4, 4]
+
+
+def test_yolo_polygons_become_boxes_with_segments(tmp_path: Path) -> None:
+    write_picture(tmp_path / "images/a.png", textured((100, 200)))
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels/a.txt").write_text("0 0.1 0.2 0.5 0.2 0.3 0.8\n", encoding="utf-8")
+    (tmp_path / "d.yaml").write_text("val: images\nnames: [kite]\n", encoding="utf-8")
+    (picture,) = read_dataset(tmp_path / "d.yaml").pictures
+    np.testing.assert_allclose(picture.boxes_xyxy, [[20, 20, 100, 80]], atol=1e-9)
+    expected = np.array([[20, 20], [100, 20], [60, 80]], np.float32)
+    np.testing.assert_allclose(picture.segments[0][0], expected, atol=1e-4)
+
+
+def test_a_split_that_is_not_there_is_named(tmp_path: Path) -> None:
+    (tmp_path / "d.yaml").write_text("val: images\nnames: [kite]\n", encoding="utf-8")
+    with pytest.raises(DatasetError, match=r"no split 'train'; it has: val"):
+        read_dataset(tmp_path / "d.yaml", split="train")
+
+
+def test_the_coco_subset_reads_without_problems(shared: Path) -> None:
+    dataset = read_dataset(shared / "assets/coco_val2017_subset")
+    document = json.loads((shared / "assets/coco_val2017_subset/instances.json").read_bytes())
+    assert len(dataset) == 198
+    assert len(dataset.class_names) == 80
+    assert dataset.num_boxes == len(document["annotations"])
+    assert set(count_problems(dataset.problems)) <= {
+        ProblemKind.DUPLICATE_BOX,
+        ProblemKind.BOX_CLIPPED,
+    }
+    assert sum(picture.crowd.sum() for picture in dataset.pictures) == 20
+
+
+def test_headers_agree_with_decoded_pictures(shared: Path) -> None:
+    for path in sorted((shared / "assets/coco_val2017_subset/images").glob("*.jpg"))[:20]:
+        assert picture_header(path).hw == read_picture(path).shape[:2]
