@@ -1,0 +1,150 @@
+"""From a trained network to the one that is exported: the same outputs, nothing left to fold.
+
+:func:`deploy` works on a copy and proves on a random picture that the copy computes what the
+original does. It goes from state dict to state dict; the network itself is then built in its
+export form, so no module is ever patched.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from edgeyolo.errors import ParityError
+from edgeyolo.families import FAMILIES
+from edgeyolo.models.architecture import Architecture, Form
+from edgeyolo.models.detector import Detector
+from edgeyolo.models.folding import folded_batch_norm, merged_space_to_depth
+from edgeyolo.models.zoo import build_architecture
+from edgeyolo.spec import Family
+
+MAX_DEVIATION = 5e-4
+"""Largest accepted |a-b| / (1 + |b|) of a logit: float32 sums in another order, measured on
+the official code at up to 2.9e-4 (YOLOX-x, 640 pixels)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeployReport:
+    """What :func:`deploy` did, and the proof that it changed nothing.
+
+    Attributes:
+        source_form: Form of the network that was given.
+        folded_batch_norms: Batch norms folded into their convolution.
+        reparameterized_blocks: RepConv blocks turned into one 3x3 convolution.
+        folded_implicit_heads: Prediction convolutions that took in their implicit terms.
+        dropped_auxiliary_heads: Auxiliary prediction convolutions left behind.
+        merged_stem: Whether space-to-depth and its convolution became one 6x6 convolution.
+        compared_hw: Size of the random picture, in pixels.
+        max_abs_difference: Over all logits of that picture.
+        max_relative_difference: |a-b| / (1 + |b|), over the same.
+    """
+
+    source_form: Form
+    folded_batch_norms: int
+    reparameterized_blocks: int
+    folded_implicit_heads: int
+    dropped_auxiliary_heads: int
+    merged_stem: bool
+    compared_hw: tuple[int, int]
+    max_abs_difference: float
+    max_relative_difference: float
+
+
+def deploy(model: Detector) -> tuple[Detector, DeployReport]:
+    """A copy of *model* in its export form, in eval mode, without gradients.
+
+    Harmless on a network that is in that form already. *model* stays as it is, but is put into
+    eval mode for the comparison and back.
+
+    Raises:
+        ParityError: The copy computes something else (weights that are not finite, or so large
+            that float32 cannot hold them).
+    """
+    source = model.architecture
+    state = {key: tensor.detach().cpu() for key, tensor in model.state_dict().items()}
+    exported = replace(source, form=Form.EXPORT, folded=True, reparameterized=True)
+    converted = state
+    if source.form is not Form.EXPORT:
+        converted = fold_units(state)
+        converted = _EXPORTED_STATES[source.family](converted, exported)
+    with torch.device("meta"):
+        deployed = build_architecture(exported).eval()
+    deployed.load_state_dict(
+        {key: tensor.float().clone() for key, tensor in converted.items()}, assign=True
+    )
+    deployed.requires_grad_(False)
+    height_width, absolute, relative = _compare(model, deployed)
+    return deployed, DeployReport(
+        source_form=source.form,
+        folded_batch_norms=_count(state, r"bn\.running_mean|rbr_\w+(\.1)?\.running_mean"),
+        reparameterized_blocks=_count(state, r"rbr_dense\.0\.weight"),
+        folded_implicit_heads=0 if source.folded else _count(state, r"im\.\d+\.implicit"),
+        dropped_auxiliary_heads=_count(state, r"m2\.\d+\.weight"),
+        merged_stem=source.form is not Form.EXPORT and _starts_with_space_to_depth(state),
+        compared_hw=height_width,
+        max_abs_difference=absolute,
+        max_relative_difference=relative,
+    )
+
+
+def fold_units(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state dict with every ``X.bn`` folded into ``X.conv``; other keys as they are."""
+    folded: dict[str, Tensor] = {}
+    for key, tensor in state.items():
+        unit, _, rest = key.rpartition(".conv.")
+        if rest == "weight" and f"{unit}.bn.running_mean" in state:
+            weight, bias = folded_batch_norm(state, f"{unit}.conv", f"{unit}.bn")
+            folded[key], folded[f"{unit}.conv.bias"] = weight.float(), bias.float()
+        elif ".bn." not in key:
+            folded.setdefault(key, tensor)
+    return folded
+
+
+def _yolox_exported(state: dict[str, Tensor], _exported: Architecture) -> dict[str, Tensor]:
+    stem = "backbone.backbone.stem.conv.conv.weight"
+    return {**state, stem: merged_space_to_depth(state[stem])}
+
+
+_EXPORTED_STATES: Mapping[Family, Callable[[dict[str, Tensor], Architecture], dict[str, Tensor]]]
+_EXPORTED_STATES = {Family.YOLOX: _yolox_exported}
+
+
+def _compare(model: Detector, deployed: Detector) -> tuple[tuple[int, int], float, float]:
+    """Size of the compared picture, largest absolute and largest relative difference."""
+    side = 2 * model.input_multiple
+    noise = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
+    picture = noise * (255 * FAMILIES[model.family].preprocess((side, side)).scale)
+    device = next(model.parameters()).device
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    with torch.no_grad():
+        expected = [level.cpu() for level in model(picture.to(device))]
+        ours = deployed(picture)
+    for module, training in modes.items():
+        module.training = training
+    absolute = relative = 0.0
+    for a, b in zip(ours, expected, strict=True):
+        difference = (a - b).abs()
+        absolute = max(absolute, difference.max().item())
+        relative = max(relative, (difference / (1 + b.abs())).max().item())
+        if not bool((difference <= MAX_DEVIATION * (1 + b.abs())).all()):  # NaN fails, too
+            raise ParityError(
+                f"the folded {model.architecture.name} deviates from the original by "
+                f"{difference.max().item():.3g} (logits up to {b.abs().max().item():.3g}); "
+                f"the weights are not finite or out of float32's range"
+            )
+    return (side, side), absolute, relative
+
+
+def _count(state: Mapping[str, Tensor], ending: str) -> int:
+    pattern = re.compile(rf"(^|.*\.)({ending})$")
+    return sum(1 for key in state if pattern.match(key))
+
+
+def _starts_with_space_to_depth(state: Mapping[str, Tensor]) -> bool:
+    first = next(tensor for key, tensor in state.items() if key.endswith("conv.weight"))
+    return first.shape[1] == 12
