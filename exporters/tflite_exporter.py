@@ -1,0 +1,112 @@
+"""A RAW-form ONNX graph becomes a ``.tflite`` file with its contract inside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from edgeyolo.contract import CONTRACT_KEY, Contract, InputSpec, OutputSpec, encode
+from edgeyolo.errors import UnsupportedError
+from edgeyolo.exporters.tflite_lowering import lower
+from edgeyolo.spec import Layout, ModelSpec, OutputKind, Precision
+from edgeyolo.tflite.graph import Graph, Kind, Operator
+from edgeyolo.tflite.writer import to_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TfliteModel:
+    """A TFLite graph, and how it is fed and read."""
+
+    graph: Graph
+    input: InputSpec
+    output: OutputSpec
+
+
+def export_tflite(
+    raw_onnx: onnx.ModelProto,
+    spec: ModelSpec,
+    *,
+    precision: Precision = Precision.FP32,
+    form: OutputKind = OutputKind.DECODED,
+    batch: int | None = 1,
+) -> TfliteModel:
+    """Lower a graph.
+
+    Args:
+        raw_onnx: Simplified, outputs in RAW form, input ``(B, H, W, 3)`` uint8 with all
+            preprocessing inside or ``(B, 3, H, W)`` float32 without.
+        spec: What the model is; decides the decode.
+        precision: FP32, or FP16 for weights of half the size (computed in float32 where the
+            processor has no half precision). INT8 is made by ``edgeyolo.calibration``.
+        form: DECODED or RAW.
+        batch: Pictures per call; ``None`` for a file that accepts any number.
+
+    Raises:
+        UnsupportedError: A node outside the closed set, a form or precision not known.
+    """
+    graph = lower(raw_onnx, spec, form=form, batch=batch or 1)
+    if precision is Precision.FP16:
+        graph = with_half_weights(graph)
+    elif precision is not Precision.FP32:
+        raise UnsupportedError(f"tflite lowers to fp32 and fp16; {precision} needs calibration")
+    return TfliteModel(graph, _input_spec(graph, batch), output_spec(graph, form))
+
+
+def write_tflite(model: TfliteModel, path: Path, contract: Contract | None = None) -> None:
+    """Write the file, with the contract (file digests left out) in its metadata."""
+    graph = model.graph
+    if contract is not None:
+        text = encode(replace(contract, files={}))
+        metadata = {**graph.metadata, CONTRACT_KEY: text.encode()}
+        graph = Graph(graph.tensors, graph.operators, graph.inputs, graph.outputs, metadata)
+    path.write_bytes(to_bytes(graph))
+
+
+def output_spec(graph: Graph, form: OutputKind) -> OutputSpec:
+    """The outputs of a lowered graph."""
+    return OutputSpec(kind=form, names=graph.outputs, layout=Layout.NHWC)
+
+
+def _input_spec(graph: Graph, batch: int | None) -> InputSpec:
+    tensor = graph.tensors[graph.inputs[0]]
+    return InputSpec(
+        name=tensor.name,
+        layout=Layout.NHWC,
+        dtype=tensor.dtype.name,
+        preprocessed_in_graph=tensor.dtype == np.uint8,
+        batch=batch,
+    )
+
+
+def with_half_weights(graph: Graph) -> Graph:
+    """The graph with float16 convolution weights, each read through a DEQUANTIZE.
+
+    Runtimes unpack such constants once, when the model is loaded. A weight that float16
+    cannot hold (beyond 65504) stays float32.
+    """
+    tensors = dict(graph.tensors)
+    operators: list[Operator] = []
+    for operator in graph.operators:
+        if operator.kind not in (Kind.CONV_2D, Kind.DEPTHWISE_CONV_2D):
+            operators.append(operator)
+            continue
+        image, weights, bias = operator.inputs
+        data = tensors[weights].data
+        half_name = f"{weights}_half"
+        if data is not None and half_name not in tensors:
+            if np.abs(data).max(initial=0.0) > np.finfo(np.float16).max:
+                operators.append(operator)
+                continue
+            half = data.astype(np.float16)
+            tensors[half_name] = replace(
+                tensors[weights], name=half_name, dtype=half.dtype, data=half
+            )
+            tensors[weights] = replace(tensors[weights], data=None)
+            operators.append(
+                Operator(Kind.DEQUANTIZE, (half_name,), (weights,), source=operator.source)
+            )
+        operators.append(replace(operator, inputs=(image, weights, bias)))
+    return Graph(tensors, operators, graph.inputs, graph.outputs, dict(graph.metadata))
