@@ -1,6 +1,0 @@
-"""``python -m edgeyolo``."""
-
-from edgeyolo.cli.main import main
-
-if __name__ == "__main__":
-    main()
