@@ -1,0 +1,91 @@
+"""Class names from a file: plain text, a data-set YAML, or COCO JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from edgeyolo.errors import DatasetError, needs, one_line
+
+_MAX_BYTES = 512 << 20  # COCO annotation files reach 450 MB
+
+
+def read_names(file: Path) -> tuple[str, ...]:
+    """The class names in class-id order.
+
+    Args:
+        file: ``.txt``: one name a line. ``.yaml``/``.yml``: ``names`` as a list, or as a dict
+            from class id to name. ``.json``: COCO annotations, whose categories are taken in
+            the order of their ids, or a plain list of names.
+
+    Raises:
+        DatasetError: The file is missing, has no names, or an empty or repeated one.
+    """
+    try:
+        if file.stat().st_size > _MAX_BYTES:
+            raise DatasetError(
+                f"{file} has {file.stat().st_size:,} bytes; that is no list of names"
+            )
+        text = file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise DatasetError(f"cannot read class names: {file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"cannot read class names: {file} is not UTF-8 text") from error
+    suffix = file.suffix.lower()
+    if suffix == ".json":
+        names = _from_json(text, file)
+    elif suffix in (".yaml", ".yml"):
+        names = _from_yaml(text, file)
+    else:
+        names = [line.strip() for line in text.rstrip().splitlines()]
+    return _checked(names, file)
+
+
+def _from_json(text: str, file: Path) -> list[Any]:
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DatasetError(f"{file} is not valid JSON: {one_line(error)}") from error
+    if isinstance(data, list):
+        return data
+    categories = data.get("categories") if isinstance(data, dict) else None
+    if not isinstance(categories, list) or any(
+        not isinstance(row, dict) or type(row.get("id")) is not int or "name" not in row
+        for row in categories
+    ):
+        raise DatasetError(
+            f"{file} has no 'categories' with 'id' and 'name'; a COCO annotation file has them"
+        )
+    return [row["name"] for row in sorted(categories, key=lambda row: int(row["id"]))]
+
+
+def _from_yaml(text: str, file: Path) -> list[Any]:
+    with needs("PyYAML", extra="eval"):
+        import yaml
+    try:
+        data = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise DatasetError(f"{file} is not valid YAML: {one_line(error)}") from error
+    names = data.get("names") if isinstance(data, dict) else None
+    if isinstance(names, dict) and names.keys() == set(range(len(names))):
+        return [names[index] for index in range(len(names))]
+    if not isinstance(names, list):
+        raise DatasetError(
+            f"{file} has no 'names' as a list, or as a dict with the keys 0, 1, 2, ..."
+        )
+    return names
+
+
+def _checked(names: list[Any], file: Path) -> tuple[str, ...]:
+    if not names:
+        raise DatasetError(f"{file} holds no class names")
+    for index, name in enumerate(names):
+        # YAML reads an unquoted "no" or "7" as something else than text.
+        if not isinstance(name, str) or not name.strip():
+            raise DatasetError(f"{file}: name of class {index} is {name!r}, expected text")
+    cleaned = tuple(name.strip() for name in names)
+    repeated = [name for name in cleaned if cleaned.count(name) > 1]
+    if repeated:
+        raise DatasetError(f"{file}: the class name {repeated[0]!r} occurs twice")
+    return cleaned
