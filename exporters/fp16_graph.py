@@ -23,6 +23,7 @@ from edgeyolo.exporters.fp16_rules import (
     FP16_SMALLEST_NORMAL,
     OWN_TYPE_INPUTS,
     Float32Node,
+    Float32Reason,
     choose_float32,
 )
 from edgeyolo.exporters.graph_types import (
@@ -61,6 +62,25 @@ class Fp16Report:
     zeroed_constants: int
     raised_scales: int
     highest_peak: tuple[str, float] | None = None
+
+    @property
+    def islands(self) -> tuple[Float32Node, ...]:
+        """Nodes in FP32 for another reason than that decode always is."""
+        return tuple(n for n in self.float32_nodes if n.reason is not Float32Reason.DECODE)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know, one line each."""
+        lines = [
+            f"fp32 island {node.name} ({node.op_type}): {node.reason}"
+            + (f", {node.peak:.4g}" if node.peak is not None else "")
+            for node in self.islands
+        ]
+        if self.zeroed_constants:
+            lines.append(f"{self.zeroed_constants} weights below 2**-25 became zero in fp16")
+        if self.raised_scales:
+            lines.append(f"{self.raised_scales} int8 scales were raised to fp16's normal range")
+        return tuple(lines)
 
 
 def to_fp16(

@@ -60,3 +60,25 @@ class FamilyRules(Protocol):
             boxes (B, N, 4) float32 xyxy in network-input pixels, and scores (B, N, C) with
             objectness multiplied in. Order of N: level, anchor, row, column.
         """
+
+    def candidates(
+        self,
+        heads: Sequence[NDArray[np.float32]],
+        spec: ModelSpec,
+        *,
+        picture: int,
+        min_score: float,
+        activated: bool = False,
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Decode only what can pass *min_score*, for one picture of the batch.
+
+        Args:
+            heads: As for :meth:`decode`.
+            spec: As for :meth:`decode`.
+            picture: Index in the batch.
+            min_score: Cells whose objectness alone is below are left out.
+            activated: As for :meth:`decode`.
+
+        Returns:
+            boxes (M, 4) and scores (M, C): the rows of :meth:`decode` that are left, in order.
+        """

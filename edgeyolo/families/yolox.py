@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeyolo.families.candidates import promising_cells, stacked
 from edgeyolo.families.numerics import cell_grid, corners, sigmoid
 from edgeyolo.families.rules import EvaluationSettings
 from edgeyolo.spec import Alignment, ColorOrder, ModelSpec, Preprocess, Rounding
@@ -61,13 +62,36 @@ class YoloxRules:
         for level, stride in enumerate(spec.strides):
             box, objectness, classes = heads[3 * level : 3 * level + 3]
             batch, height, width, _ = box.shape
-            centre_xy = (box[..., :2] + cell_grid(height, width)) * np.float32(stride)
-            size_wh = np.exp(box[..., 2:]) * np.float32(stride)
+            boxes.append(_boxes(box, cell_grid(height, width), stride).reshape(batch, -1, 4))
             if not activated:
                 objectness, classes = sigmoid(objectness), sigmoid(classes)
-            boxes.append(corners(centre_xy, size_wh).reshape(batch, -1, 4))
             scores.append((objectness * classes).reshape(batch, -1, spec.num_classes))
         return np.concatenate(boxes, axis=1), np.concatenate(scores, axis=1)
+
+    def candidates(
+        self,
+        heads: Sequence[NDArray[np.float32]],
+        spec: ModelSpec,
+        *,
+        picture: int,
+        min_score: float,
+        activated: bool = False,
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        boxes, scores = [], []
+        for level, stride in enumerate(spec.strides):
+            cells = promising_cells(heads, level, picture, 1, min_score, activated)
+            if cells.count:
+                boxes.append(_boxes(cells.box, cells.grid_xy, stride))
+                scores.append(cells.objectness * cells.classes)
+        return stacked(boxes, 4), stacked(scores, spec.num_classes)
+
+
+def _boxes(
+    box: NDArray[np.float32], grid_xy: NDArray[np.float32], stride: int
+) -> NDArray[np.float32]:
+    """Corners (..., 4) of the box logits (..., 4) of the cells at *grid_xy* (..., 2)."""
+    centre_xy = (box[..., :2] + grid_xy) * np.float32(stride)
+    return corners(centre_xy, np.exp(box[..., 2:]) * np.float32(stride))
 
 
 YOLOX = YoloxRules()

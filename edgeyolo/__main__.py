@@ -1,0 +1,6 @@
+"""``python -m edgeyolo``."""
+
+from edgeyolo.cli.main import main
+
+if __name__ == "__main__":
+    main()

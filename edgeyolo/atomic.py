@@ -1,0 +1,122 @@
+"""Files and folders that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from edgeyolo.errors import OutputError, one_line
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """A temporary path beside *path* that takes its name when the block ends without error.
+
+    Raises:
+        OutputError: The folder cannot be made or written, or the disk is full. Whatever stood
+            under *path* before is untouched.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        os.close(handle)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    temporary = Path(name)
+    try:
+        yield temporary
+        _flush(temporary)
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside *path* that takes its name when the block ends without error.
+
+    A folder that stood under *path* is replaced; it is moved aside first and comes back if the
+    renaming fails, so at every moment one complete folder bears a name.
+
+    Raises:
+        OutputError: As for :func:`atomic_file`, or *path* is a file.
+    """
+    if path.exists() and not path.is_dir():
+        raise OutputError(f"{path} is a file, a folder is to be written there; choose another name")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    try:
+        yield temporary
+        for member in temporary.rglob("*"):
+            if member.is_file():
+                _flush(member)
+        temporary.chmod(0o777 & ~_umask())
+        _swap(temporary, path)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    with atomic_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write bytes atomically."""
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def _swap(new: Path, path: Path) -> None:
+    while True:
+        aside: Path | None = None
+        if path.exists():
+            aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
+            try:
+                path.replace(aside)
+            except FileNotFoundError:
+                aside.rmdir()
+                continue
+        try:
+            new.rename(path)
+        except OSError:
+            if aside is not None and not path.exists():
+                aside.rename(path)
+                raise
+            if not path.is_dir():
+                raise
+            # Another process put its folder there in the meantime: the last one wins.
+            if aside is not None:
+                shutil.rmtree(aside, ignore_errors=True)
+            continue
+        if aside is not None:
+            shutil.rmtree(aside, ignore_errors=True)
+        return
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def _cannot_write(path: Path, error: OSError) -> OutputError:
+    return OutputError(f"cannot write {path}: {one_line(error.strerror or error)}")

@@ -1,0 +1,79 @@
+"""The ``edgeyolo`` command: a group whose commands are imported when they are called."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Mapping
+
+import click
+
+from edgeyolo import __version__
+from edgeyolo.errors import EdgeYoloError, one_line
+
+# Command name -> (module with ``command``, line for --help). The line stands here too, so that
+# --help imports no command, and with it no torch.
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "export": ("export_command", "Turn a checkpoint into a proven artifact."),
+    "predict": ("predict_command", "Find objects in pictures, folders and videos."),
+    "verify": ("verify_command", "Compare an artifact with its checkpoint on pictures."),
+    "inspect": ("inspect_command", "Say what a file is and whether it is sound."),
+    "adopt": ("adopt_command", "Give a foreign ONNX detector a contract."),
+    "runtimes": ("runtimes_command", "List runtimes, versions, devices and precisions."),
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module only when that command runs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"edgeyolo.cli.{COMMANDS[name][0]}")
+        command = module.command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="edgeyolo")
+def group() -> None:
+    """Turn YOLOX and YOLOv7 checkpoints into the fastest correct detectors for edge devices."""
+
+
+def main() -> None:
+    """Run the command line; exit 0 done, 1 an error in one line, 2 wrong usage, 130 Ctrl-C."""
+    try:
+        status = group.main(standalone_mode=False)
+        sys.exit(status if isinstance(status, int) else 0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        _fail("interrupted", 130)
+    except BrokenPipeError:
+        # The reader (head, less) is gone; Python would complain once more while closing stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except EdgeYoloError as error:
+        _fail(one_line(error, limit=1000), 1)
+    except OSError as error:
+        name = f"{error.filename}: " if error.filename else ""
+        _fail(f"{name}{one_line(error.strerror or error)}", 1)
+    except MemoryError:
+        _fail("out of memory; use a smaller model, input size or batch", 1)
+
+
+def _fail(message: str, status: int) -> None:
+    print(f"edgeyolo: {message}", file=sys.stderr)
+    sys.exit(status)

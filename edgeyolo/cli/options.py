@@ -1,0 +1,79 @@
+"""Option types and decorators that several commands share."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgeyolo.spec import Backend, Precision, check_input_hw
+
+EXISTING = click.Path(exists=True, path_type=Path)
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+NEW_PATH = click.Path(path_type=Path)
+
+
+class InputSize(click.ParamType[tuple[int, int]]):
+    """``416`` or ``320x640`` (height x width), multiples of 32."""
+
+    name = "SIZE"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        sides = str(value).lower().split("x")
+        try:
+            height, width = int(sides[0]), int(sides[-1])
+            if len(sides) > 2:
+                raise ValueError(f"{value} has more than two sides")
+            check_input_hw((height, width))
+        except ValueError as error:
+            self.fail(f"{error}; give 416 or 320x640 (height x width)", param, ctx)
+        return height, width
+
+
+class BackendName(click.Choice[str]):
+    """``onnx|openvino|tflite|tensorrt`` as a :class:`Backend`."""
+
+    def __init__(self) -> None:
+        super().__init__([backend.value for backend in Backend])
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return Backend(super().convert(value, param, ctx))
+
+
+class PrecisionName(click.Choice[str]):
+    """``fp32|fp16|int8`` as a :class:`Precision`."""
+
+    def __init__(self) -> None:
+        super().__init__([precision.value for precision in Precision])
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return Precision(super().convert(value, param, ctx))
+
+
+device_option = click.option(
+    "--device", default="auto", show_default=True, help="cpu, gpu, or a vendor's own device name."
+)
+threads_option = click.option(
+    "--threads", type=click.IntRange(1), help="CPU threads for the network."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+
+
+def say(text: str) -> None:
+    """Progress: one line on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def print_json(data: object) -> None:
+    """One JSON object on stdout; not-a-number becomes null."""
+    import msgspec
+
+    print(json.dumps(msgspec.to_builtins(data), ensure_ascii=False, indent=2, allow_nan=False))

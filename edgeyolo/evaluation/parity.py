@@ -1,0 +1,206 @@
+"""Does an exported file detect what the PyTorch model detects? Measured on pictures."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeyolo.contract import ParityRecord
+from edgeyolo.detections import Detections
+from edgeyolo.families.rules import EvaluationSettings
+from edgeyolo.predictor import Predictor
+from edgeyolo.spec import OutputKind, Precision
+
+# Detections are compared from this score on: lower ones nobody looks at.
+MIN_SCORE = 0.1
+# Two detections are the same object if of one class and overlapping by more than this.
+_SAME_IOU = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class ParityLimits:
+    """What an exported file may differ by.
+
+    Attributes:
+        box_px: Corner difference of a matched box, in network-input pixels; boxes larger than
+            1000 px may differ by that fraction of a thousandth of their size.
+        score: Score difference of a matched box.
+        agreement: Matched detections over all (2 m / (a + b)).
+    """
+
+    box_px: float
+    score: float
+    agreement: float
+
+
+# FP32: rounding only. FP16: 10 bits of mantissa in weights and activations; single boxes with
+# extreme aspect move most. INT8: that the file sees the same scene; its accuracy has a budget
+# of its own (edgeyolo.calibration).
+LIMITS: dict[Precision, ParityLimits] = {
+    Precision.FP32: ParityLimits(box_px=0.1, score=1e-3, agreement=0.99),
+    Precision.FP16: ParityLimits(box_px=8.0, score=0.05, agreement=0.97),
+    Precision.INT8: ParityLimits(box_px=np.inf, score=np.inf, agreement=0.60),
+}
+
+
+def compare(
+    reference: Predictor,
+    candidate: Predictor,
+    frames_bgr: Iterable[NDArray[np.uint8]],
+    *,
+    precision: Precision,
+    image_source: str,
+) -> ParityRecord:
+    """Run both predictors on the same frames and compare.
+
+    Dense outputs are compared anchor by anchor where the file offers them, detections after
+    suppression in any case. Both must be within :data:`LIMITS`.
+
+    Args:
+        reference: The PyTorch model.
+        candidate: The exported file.
+        frames_bgr: (H, W, 3) uint8 pictures; read one batch at a time.
+        precision: Decides the limits.
+        image_source: Where the pictures come from, for the record.
+    """
+    limits = LIMITS[precision]
+    tally = _Tally()
+    settings = EvaluationSettings(
+        min_score=max(MIN_SCORE, candidate.thresholds.min_score)
+        if candidate.output.kind is OutputKind.SUPPRESSED
+        else MIN_SCORE,
+        score_inclusive=True,
+        iou_threshold=candidate.thresholds.iou_threshold,
+        multi_label=False,
+        max_detections=300,
+        clip_boxes=False,
+    )
+    size = candidate.input.batch or 1
+    images = 0
+    for frames in chunks(frames_bgr, size):
+        images += len(frames)
+        batch, placements = reference.prepare(frames)
+        expected = [array.copy() for array in reference.session.run(batch)]
+        batch, placements = candidate.prepare(frames)
+        actual = candidate.session.run(batch)
+        for index, placement in enumerate(placements):
+            a = reference.finish(expected, index, placement, settings)
+            b = candidate.finish(actual, index, placement, settings)
+            tally.add(a, b, _gain(placement.scale_xy))
+            if candidate.output.kind is OutputKind.DECODED:
+                tally.add_dense(
+                    expected[0][index], expected[1][index], actual[0][index], actual[1][index]
+                )
+    return tally.record(limits, images=images, image_source=image_source)
+
+
+def chunks(frames_bgr: Iterable[NDArray[np.uint8]], size: int) -> Iterator[list[NDArray[np.uint8]]]:
+    """Lists of *size* frames, the last one maybe shorter."""
+    iterator = iter(frames_bgr)
+    while chunk := list(itertools.islice(iterator, size)):
+        yield chunk
+
+
+def _gain(scale_xy: tuple[float, float]) -> NDArray[np.float32]:
+    """Network pixels per frame pixel, for x1 y1 x2 y2."""
+    return np.asarray((*scale_xy, *scale_xy), np.float32)
+
+
+class _Tally:
+    """Running worst cases over pictures."""
+
+    def __init__(self) -> None:
+        self.reference = self.matched = self.extra = 0
+        self.box_px = self.score = 0.0
+        self.excess_px = 0.0
+        self.iou_sum = 0.0
+        self.dense: float | None = None
+        self.finite = True
+
+    def add(self, a: Detections, b: Detections, gain: NDArray[np.float32]) -> None:
+        """Match detections of one picture one to one, best scores first."""
+        self.finite &= bool(np.isfinite(b.boxes_xyxy).all() and np.isfinite(b.scores).all())
+        taken = np.zeros(len(b), bool)
+        overlaps = iou_matrix(a.boxes_xyxy, b.boxes_xyxy)
+        overlaps[a.class_ids[:, None] != b.class_ids[None, :]] = 0.0
+        for row in range(len(a)):
+            candidates = np.where(taken, 0.0, overlaps[row])
+            best = int(candidates.argmax()) if len(b) else -1
+            if best < 0 or candidates[best] <= _SAME_IOU:
+                continue
+            taken[best] = True
+            self.matched += 1
+            self.iou_sum += float(candidates[best])
+            self._worst(a.boxes_xyxy[row] * gain, b.boxes_xyxy[best] * gain)
+            self.score = max(self.score, abs(float(a.scores[row] - b.scores[best])))
+        self.reference += len(a)
+        self.extra += int((~taken).sum())
+
+    def add_dense(
+        self,
+        boxes_a: NDArray[np.float32],
+        scores_a: NDArray[np.float32],
+        boxes_b: NDArray[np.float32],
+        scores_b: NDArray[np.float32],
+    ) -> None:
+        """Compare outputs before suppression: (N, 4) and (N, C) of one picture."""
+        self.finite &= bool(np.isfinite(boxes_b).all() and np.isfinite(scores_b).all())
+        size = np.float32(1.0) + np.abs(boxes_a)
+        boxes = float(np.max(np.abs(boxes_a - boxes_b) / size, initial=0.0))
+        scores = float(np.max(np.abs(scores_a - scores_b), initial=0.0))
+        self.dense = max(self.dense or 0.0, boxes, scores)
+
+    def record(self, limits: ParityLimits, *, images: int, image_source: str) -> ParityRecord:
+        total = self.reference + self.matched + self.extra
+        agreement = 2.0 * self.matched / total if total else 1.0
+        problems = []
+        if not self.finite:
+            problems.append("the file gives NaN or infinity")
+        if self.excess_px > limits.box_px:
+            problems.append(f"boxes move by {self.box_px:.3g} px (limit {limits.box_px:g})")
+        if self.score > limits.score:
+            problems.append(f"scores change by {self.score:.3g} (limit {limits.score:g})")
+        if agreement < limits.agreement:
+            problems.append(
+                f"{self.matched} of {self.reference} detections found, {self.extra} others "
+                f"(agreement {agreement:.3f}, limit {limits.agreement:g})"
+            )
+        return ParityRecord(
+            passed=not problems,
+            images=images,
+            image_source=image_source,
+            reference=self.reference,
+            matched=self.matched,
+            extra=self.extra,
+            max_box_error_px=self.box_px,
+            max_score_error=self.score,
+            mean_iou=self.iou_sum / self.matched if self.matched else 1.0,
+            max_raw_error=self.dense,
+            note="; ".join(problems),
+        )
+
+    def _worst(self, box_a: NDArray[np.float32], box_b: NDArray[np.float32]) -> None:
+        error = float(np.abs(box_a - box_b).max())
+        # exp() in YOLOX's decode makes the error of a huge box proportional to its size.
+        side = float(max(box_a[2] - box_a[0], box_a[3] - box_a[1]))
+        self.box_px = max(self.box_px, error)
+        self.excess_px = max(self.excess_px, error / max(1.0, side / 1000.0))
+
+
+def iou_matrix(a_xyxy: NDArray[np.float32], b_xyxy: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(N, 4) and (M, 4) corner boxes to (N, M) intersection over union."""
+    a, b = a_xyxy.astype(np.float64), b_xyxy.astype(np.float64)
+    lower = np.maximum(a[:, None, :2], b[None, :, :2])
+    upper = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    shared = np.clip(upper - lower, 0.0, None).prod(axis=2)
+    area_a = (a[:, 2:] - a[:, :2]).prod(axis=1)
+    area_b = (b[:, 2:] - b[:, :2]).prod(axis=1)
+    union = area_a[:, None] + area_b[None, :] - shared
+    overlaps: NDArray[np.float64] = np.divide(
+        shared, union, out=np.zeros_like(shared), where=union > 0
+    )
+    return overlaps

@@ -1,0 +1,71 @@
+"""The PyTorch model behind the session protocol: the reference that exported files must equal.
+
+It shares nothing with the export graph: pixels are converted by numpy (``letterbox.normalize``)
+and heads are decoded by the model's own official decode.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from edgeyolo.contract import InputSpec, OutputSpec, Thresholds
+from edgeyolo.letterbox import normalize
+from edgeyolo.models.detector import Detector
+from edgeyolo.predictor import Predictor
+from edgeyolo.spec import Layout, ModelSpec, OutputKind
+
+
+class TorchSession:
+    """A detector that takes (B, H, W, 3) uint8 BGR pixels and gives boxes and scores."""
+
+    def __init__(self, model: Detector, spec: ModelSpec, device: str = "cpu") -> None:
+        self._model = model.to(device).eval()
+        self._spec = spec
+        self._device = torch.device(device)
+
+    @property
+    def device(self) -> str:
+        return str(self._device)
+
+    def run(self, batch: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:
+        tensor = normalize(batch, self._spec.preprocess, Layout.NCHW)
+        with torch.inference_mode():
+            x = torch.from_numpy(tensor).to(self._device)
+            decoded = self._model.decode(self._model(x)).float().cpu().numpy()
+        centre_xy, half_wh = decoded[..., :2], decoded[..., 2:4] * np.float32(0.5)
+        boxes_xyxy = np.concatenate((centre_xy - half_wh, centre_xy + half_wh), axis=-1)
+        objectness = decoded[..., 4:5]
+        # With one class the objectness is the score (official rule of YOLOv7; YOLOX multiplies).
+        single = self._spec.num_classes == 1 and self._spec.anchors_px is not None
+        scores = objectness if single else objectness * decoded[..., 5:]
+        return boxes_xyxy, np.ascontiguousarray(scores)
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+def torch_predictor(
+    model: Detector,
+    spec: ModelSpec,
+    *,
+    device: str = "cpu",
+    thresholds: Thresholds | None = None,
+) -> Predictor:
+    """A predictor that runs the PyTorch model itself, through the same host code as artifacts."""
+    return Predictor(
+        TorchSession(model, spec, device),
+        model=spec,
+        input=InputSpec(
+            name="images",
+            layout=Layout.NHWC,
+            dtype="uint8",
+            preprocessed_in_graph=True,
+            batch=None,
+        ),
+        output=OutputSpec(kind=OutputKind.DECODED, names=("boxes", "scores")),
+        thresholds=thresholds,
+    )

@@ -1,0 +1,320 @@
+"""``load(path)`` gives a ``Predictor``: frames in, detections out, without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeyolo import contract as contracts
+from edgeyolo.artifact import load_artifact
+from edgeyolo.contract import Contract, InputSpec, OutputSpec, Thresholds
+from edgeyolo.detections import Detections
+from edgeyolo.errors import ArtifactError, BackendError, ContractMissingError
+from edgeyolo.families import FAMILIES
+from edgeyolo.families.rules import EvaluationSettings
+from edgeyolo.frames import as_bgr
+from edgeyolo.letterbox import Letterboxer, Placement, normalize
+from edgeyolo.runtimes.catalog import RUNTIMES, backend_of
+from edgeyolo.runtimes.session import Session, SessionOptions
+from edgeyolo.spec import Layout, ModelSpec, OutputKind
+from edgeyolo.suppression import Suppressed, suppress
+
+
+def load(
+    path: str | Path,
+    *,
+    device: str = "auto",
+    threads: int | None = None,
+    cache_dir: Path | None = None,
+) -> Predictor:
+    """Load an artifact, or a lone vendor file with an embedded contract.
+
+    Args:
+        path: Artifact folder, or an ``.onnx``, ``.xml`` or ``.tflite`` file.
+        device: ``"auto"``, ``"cpu"``, ``"gpu"`` or a vendor's own device name.
+        threads: CPU threads for the network; the vendor's default where ``None``.
+        cache_dir: Where compiled models may be kept between processes.
+
+    Raises:
+        ArtifactError: Not an artifact, altered, or without a contract.
+        MissingPackageError: The backend's package is not installed.
+        BackendError: The vendor library refuses the file or the device.
+    """
+    options = SessionOptions(device=device, threads=threads, cache_dir=cache_dir)
+    file, contract = locate(Path(path))
+    session = open_session(file, contract, options)
+    return Predictor(
+        session,
+        model=contract.model,
+        input=contract.input,
+        output=contract.output,
+        thresholds=contract.thresholds,
+        contract=contract,
+    )
+
+
+def locate(path: Path) -> tuple[Path, Contract]:
+    """The model file under *path* and its contract, digests checked."""
+    if path.is_dir():
+        artifact = load_artifact(path)
+        return artifact.entry, artifact.contract
+    if not path.exists():
+        raise ArtifactError(f"{path} does not exist")
+    beside = path.parent / "artifact.json"
+    if beside.is_file():
+        artifact = load_artifact(path.parent)
+        if artifact.entry.name == path.name:
+            return artifact.entry, artifact.contract
+    return path, lone_contract(path)
+
+
+def lone_contract(file: Path) -> Contract:
+    """The contract inside a vendor file.
+
+    Raises:
+        ContractMissingError: There is none.
+    """
+    backend = backend_of(file)
+    if backend is None or backend not in RUNTIMES:
+        raise ArtifactError(
+            f"{file} is neither an artifact folder nor a model file "
+            "(.onnx, .xml, .tflite); make one with: edgeyolo export"
+        )
+    text = RUNTIMES[backend].read_contract(file)
+    if text is None:
+        raise ContractMissingError(
+            f"{file} carries no edgeyolo contract, so its colour order, scaling, outputs and class "
+            "names are unknown; export it with edgeyolo, or describe it with: "
+            "edgeyolo adopt FILE --family FAMILY --input-size SIZE"
+        )
+    return contracts.decode(text, origin=str(file))
+
+
+def open_session(file: Path, contract: Contract, options: SessionOptions) -> Session:
+    """Open a model file with the runtime that its contract names."""
+    return RUNTIMES[contract.backend].open(file, contract, options)
+
+
+class Predictor:
+    """Finds objects in frames. Not for use by several threads at once; load one for each.
+
+    Args:
+        session: Any object with the session protocol: a vendor's, or the PyTorch model itself.
+        model: What the detector is.
+        input: Its input tensor.
+        output: Its output tensors.
+        thresholds: Used where a call gives none.
+        contract: The whole contract, where there is one.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        *,
+        model: ModelSpec,
+        input: InputSpec,
+        output: OutputSpec,
+        thresholds: Thresholds | None = None,
+        contract: Contract | None = None,
+    ) -> None:
+        self.session = session
+        self.model = model
+        self.input = input
+        self.output = output
+        self.thresholds = thresholds or Thresholds()
+        self.contract = contract
+        self._rules = FAMILIES[model.family]
+        self._letterboxer = Letterboxer(model.preprocess)
+        self._canvases: dict[int, NDArray[np.uint8]] = {}
+
+    def __enter__(self) -> Predictor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.model.class_names
+
+    def predict(
+        self,
+        frame_bgr: NDArray[Any],
+        *,
+        min_score: float | None = None,
+        iou_threshold: float | None = None,
+        max_detections: int | None = None,
+    ) -> Detections:
+        """Find objects in one frame.
+
+        Args:
+            frame_bgr: (H, W, 3) uint8, BGR, any size; grey (H, W) and BGRA are converted.
+            min_score: Least score, 0..1; the artifact's default (0.25 unless exported otherwise).
+            iou_threshold: Of two boxes of one class with a greater IoU the lower-scored one is
+                dropped; the artifact's default (0.45).
+            max_detections: Most objects returned; the artifact's default (300).
+
+        Returns:
+            Boxes in pixels of *frame_bgr*, highest score first. The arrays are copies.
+
+        Raises:
+            ValueError: *frame_bgr* is no picture, or a threshold is outside 0..1.
+            BackendError: The vendor library failed.
+        """
+        return self.predict_batch(
+            [frame_bgr],
+            min_score=min_score,
+            iou_threshold=iou_threshold,
+            max_detections=max_detections,
+        )[0]
+
+    def predict_batch(
+        self,
+        frames_bgr: Sequence[NDArray[Any]],
+        *,
+        min_score: float | None = None,
+        iou_threshold: float | None = None,
+        max_detections: int | None = None,
+    ) -> list[Detections]:
+        """Find objects in several frames, which may differ in size.
+
+        A file with a fixed batch is called as often as needed; a last incomplete batch is filled
+        up with grey pictures. Arguments, result and errors as for :meth:`predict`.
+        """
+        settings = EvaluationSettings(
+            min_score=self.thresholds.min_score if min_score is None else min_score,
+            score_inclusive=True,
+            iou_threshold=(
+                self.thresholds.iou_threshold if iou_threshold is None else iou_threshold
+            ),
+            multi_label=False,
+            max_detections=(
+                self.thresholds.max_detections if max_detections is None else max_detections
+            ),
+            clip_boxes=True,
+        )
+        return self.detect(frames_bgr, settings)
+
+    def evaluate(self, frame_bgr: NDArray[Any]) -> Detections:
+        """Find objects with the family's official evaluation settings (very low scores too)."""
+        return self.detect([frame_bgr], self._rules.evaluation)[0]
+
+    def detect(
+        self, frames_bgr: Sequence[NDArray[Any]], settings: EvaluationSettings
+    ) -> list[Detections]:
+        """Find objects with every setting given."""
+        self._check(settings)
+        found: list[Detections] = []
+        size = self.input.batch or max(1, len(frames_bgr))
+        for start in range(0, len(frames_bgr), size):
+            frames = frames_bgr[start : start + size]
+            batch, placements = self.prepare(frames)
+            outputs = self.session.run(batch)
+            found.extend(
+                self.finish(outputs, index, placement, settings)
+                for index, placement in enumerate(placements)
+            )
+        return found
+
+    def prepare(self, frames_bgr: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], list[Placement]]:
+        """Letterbox frames into the network's input tensor.
+
+        Returns:
+            The tensor, which is reused by the next call, and where each frame lies on it.
+        """
+        size = self.input.batch or len(frames_bgr)
+        canvas = self._canvas(size)
+        placements = [
+            self._letterboxer.place(as_bgr(frame), canvas[index])
+            for index, frame in enumerate(frames_bgr)
+        ]
+        canvas[len(frames_bgr) :] = self.model.preprocess.pad_value
+        if self.input.preprocessed_in_graph:
+            return self._as_declared(canvas), placements
+        return normalize(canvas, self.model.preprocess, self.input.layout), placements
+
+    def finish(
+        self,
+        outputs: Sequence[NDArray[np.float32]],
+        index: int,
+        placement: Placement,
+        settings: EvaluationSettings,
+    ) -> Detections:
+        """Turn the network's outputs for picture *index* into detections in frame pixels."""
+        found = self._suppressed(outputs, index, settings)
+        boxes_xyxy = placement.undo(found.boxes_xyxy, clip=settings.clip_boxes)
+        return Detections(boxes_xyxy, found.scores, found.class_ids, self.class_names)
+
+    def close(self) -> None:
+        """Free the model."""
+        self.session.close()
+
+    def _suppressed(
+        self, outputs: Sequence[NDArray[np.float32]], index: int, settings: EvaluationSettings
+    ) -> Suppressed:
+        if self.output.kind is OutputKind.SUPPRESSED:
+            return _rows_of(outputs[0], index, settings)
+        if self.output.kind is OutputKind.DECODED:
+            boxes_xyxy, scores = outputs[0][index], outputs[1][index]
+        else:
+            heads = [self._as_nhwc(output[index : index + 1]) for output in outputs]
+            decoded = self._rules.decode(heads, self.model, activated=self.output.activated)
+            boxes_xyxy, scores = decoded[0][0], decoded[1][0]
+        if scores.shape[-1] != self.model.num_classes:
+            raise BackendError(
+                f"the model gives {scores.shape[-1]} scores a box, "
+                f"its contract has {self.model.num_classes} classes"
+            )
+        return suppress(
+            boxes_xyxy,
+            scores,
+            min_score=settings.min_score,
+            iou_threshold=settings.iou_threshold,
+            max_detections=settings.max_detections,
+            multi_label=settings.multi_label,
+            inclusive=settings.score_inclusive,
+        )
+
+    def _as_nhwc(self, head: NDArray[np.float32]) -> NDArray[np.float32]:
+        return head if self.output.layout is Layout.NHWC else head.transpose(0, 2, 3, 1)
+
+    def _as_declared(self, canvas: NDArray[np.uint8]) -> NDArray[Any]:
+        if self.input.layout is Layout.NCHW:
+            return np.ascontiguousarray(canvas.transpose(0, 3, 1, 2)).astype(self.input.dtype)
+        return canvas if self.input.dtype == "uint8" else canvas.astype(self.input.dtype)
+
+    def _canvas(self, size: int) -> NDArray[np.uint8]:
+        canvas = self._canvases.get(size)
+        if canvas is None:
+            height, width = self.model.input_hw
+            canvas = np.empty((size, height, width, 3), np.uint8)
+            self._canvases = {size: canvas}
+        return canvas
+
+    def _check(self, settings: EvaluationSettings) -> None:
+        for name in ("min_score", "iou_threshold"):
+            value = getattr(settings, name)
+            if not 0.0 <= value <= 1.0:
+                raise ValueError(f"{name} must be within 0..1, got {value}")
+        if settings.max_detections is not None and settings.max_detections < 1:
+            raise ValueError(f"max_detections must be at least 1, got {settings.max_detections}")
+        if self.output.kind is OutputKind.SUPPRESSED and (
+            settings.min_score < self.thresholds.min_score or settings.multi_label
+        ):
+            raise ValueError(
+                "suppression is inside this model file, with min_score "
+                f"{self.thresholds.min_score} and one class a box; a lower score or several "
+                "classes need a file exported without it"
+            )
+
+
+def _rows_of(rows: NDArray[np.float32], index: int, settings: EvaluationSettings) -> Suppressed:
+    """Rows of picture *index* out of a SUPPRESSED output, highest score first."""
+    rows = rows[(rows[:, 0] == index) & (rows[:, 5] >= settings.min_score)]
+    order = np.argsort(-rows[:, 5], kind="stable")[: settings.max_detections]
+    rows = rows[order]
+    return Suppressed(rows[:, 1:5].copy(), rows[:, 5].copy(), rows[:, 6].astype(np.int64))

@@ -1,0 +1,132 @@
+"""ONNX Runtime: ``.onnx`` files on the CPU, or on what the installed build offers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeyolo.contract import CONTRACT_KEY, Contract
+from edgeyolo.errors import BackendError, MissingPackageError, UnsupportedError, needs, one_line
+from edgeyolo.runtimes.session import RuntimeReport, SessionOptions
+from edgeyolo.spec import Backend, Precision
+
+# Device word -> execution provider of ONNX Runtime.
+_PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "gpu": "CUDAExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+    "directml": "DmlExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+}
+
+
+class OnnxSession:
+    """One ``InferenceSession``. Outputs are ONNX Runtime's own arrays, fresh on every call."""
+
+    def __init__(self, session: Any, contract: Contract, device: str) -> None:
+        self._session = session
+        self._input_name = contract.input.name
+        self._output_names = list(contract.output.names)
+        self._device = device
+
+    @property
+    def device(self) -> str:
+        return self._device
+
+    def run(self, batch: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:
+        try:
+            outputs = self._session.run(self._output_names, {self._input_name: batch})
+        except Exception as error:
+            # The package raises a dozen classes without a common base of its own.
+            raise BackendError(
+                f"ONNX Runtime could not run the model: {one_line(error)}"
+            ) from error
+        return tuple(np.asarray(output, np.float32) for output in outputs)
+
+    def close(self) -> None:
+        self._session = None
+
+
+class OnnxRuntime:
+    """See :class:`edgeyolo.runtimes.session.Runtime`."""
+
+    backend = Backend.ONNX
+
+    def open(self, file: Path, contract: Contract, options: SessionOptions) -> OnnxSession:
+        device = "cpu" if options.device == "auto" else options.device.lower()
+        session = _open_session(file, _providers(device), options.threads)
+        _check_names(session, contract, file)
+        return OnnxSession(session, contract, device.upper())
+
+    def read_contract(self, file: Path) -> str | None:
+        session = _open_session(file, ["CPUExecutionProvider"], 1, optimise=False)
+        text = session.get_modelmeta().custom_metadata_map.get(CONTRACT_KEY)
+        return None if text is None else str(text)
+
+    def report(self) -> RuntimeReport:
+        try:
+            with needs("onnxruntime", extra="onnx"):
+                import onnxruntime
+        except MissingPackageError as error:
+            return RuntimeReport(self.backend, "onnxruntime", None, (), note=str(error))
+        devices = tuple(
+            word
+            for word, provider in _PROVIDERS.items()
+            if provider in onnxruntime.get_available_providers()
+        )
+        return RuntimeReport(
+            self.backend,
+            "onnxruntime",
+            onnxruntime.__version__,
+            (Precision.FP32, Precision.FP16, Precision.INT8),
+            devices,
+            note="fp16 on a CPU is stored as fp16 and computed in fp32",
+        )
+
+
+def _providers(device: str) -> list[str]:
+    with needs("onnxruntime", extra="onnx"):
+        import onnxruntime
+    provider = _PROVIDERS.get(device.split(":")[0])
+    available = onnxruntime.get_available_providers()
+    if provider is None or provider not in available:
+        words = sorted({word for word, name in _PROVIDERS.items() if name in available})
+        raise UnsupportedError(
+            f"ONNX Runtime has no device {device!r} here; it has: {', '.join(words)}"
+        )
+    return [provider]
+
+
+def _open_session(
+    file: Path, providers: Sequence[str], threads: int | None, *, optimise: bool = True
+) -> Any:
+    with needs("onnxruntime", extra="onnx"):
+        import onnxruntime
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors; warnings about constant folding help nobody
+    if threads is not None:
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+    if not optimise:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        return onnxruntime.InferenceSession(str(file), options, providers=list(providers))
+    except Exception as error:
+        raise BackendError(f"ONNX Runtime cannot open {file}: {one_line(error)}") from error
+
+
+def _check_names(session: Any, contract: Contract, file: Path) -> None:
+    inputs = {item.name for item in session.get_inputs()}
+    outputs = {item.name for item in session.get_outputs()}
+    missing = ({contract.input.name} - inputs) | (set(contract.output.names) - outputs)
+    if missing or len(inputs) != 1:
+        raise BackendError(
+            f"{file} does not match its contract: it has inputs {sorted(inputs)} and outputs "
+            f"{sorted(outputs)}, the contract names {contract.input.name!r} and "
+            f"{list(contract.output.names)}"
+        )

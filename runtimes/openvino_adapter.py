@@ -1,0 +1,133 @@
+"""OpenVINO: IR files (``.xml`` with ``.bin``) on Intel and AMD CPUs, Intel GPUs and NPUs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeyolo.contract import CONTRACT_KEY, Contract
+from edgeyolo.errors import BackendError, MissingPackageError, needs, one_line
+from edgeyolo.runtimes.session import RuntimeReport, SessionOptions
+from edgeyolo.spec import Backend, Precision
+
+# rt_info is a tree; the contract is one JSON string, because lists come back as strings.
+RT_INFO_PATH = ["edgeyolo", CONTRACT_KEY]
+
+
+class OpenVinoSession:
+    """One compiled model with one inference request; its output buffers are kept."""
+
+    def __init__(self, compiled: Any, contract: Contract, device: str) -> None:
+        self._request = compiled.create_infer_request()
+        self._input = compiled.input(contract.input.name)
+        self._outputs = [compiled.output(name) for name in contract.output.names]
+        self._device = device
+        self.compiled = compiled
+
+    @property
+    def device(self) -> str:
+        return self._device
+
+    def run(self, batch: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:
+        import openvino
+
+        try:
+            # Shares the caller's memory: the call is synchronous, so the buffer is ours meanwhile.
+            self._request.set_tensor(self._input, openvino.Tensor(batch, shared_memory=True))
+            self._request.infer()
+            tensors = [self._request.get_tensor(output).data for output in self._outputs]
+        except RuntimeError as error:
+            raise BackendError(f"OpenVINO could not run the model: {one_line(error)}") from error
+        return tuple(np.asarray(tensor, np.float32) for tensor in tensors)
+
+    def close(self) -> None:
+        self._request = None
+        self.compiled = None
+
+
+class OpenVinoRuntime:
+    """See :class:`edgeyolo.runtimes.session.Runtime`."""
+
+    backend = Backend.OPENVINO
+
+    def open(self, file: Path, contract: Contract, options: SessionOptions) -> OpenVinoSession:
+        with needs("openvino", extra="openvino"):
+            import openvino
+        core = openvino.Core()
+        device = {"auto": "CPU", "cpu": "CPU", "gpu": "GPU"}.get(
+            options.device.lower(), options.device
+        )
+        model = _read(core, file)
+        _check_names(model, contract, file)
+        try:
+            compiled = core.compile_model(model, device, _settings(contract.precision, options))
+        except RuntimeError as error:
+            raise BackendError(
+                f"OpenVINO cannot compile {file} for {device!r} (devices here: "
+                f"{', '.join(core.available_devices)}): {one_line(error)}"
+            ) from error
+        return OpenVinoSession(compiled, contract, device)
+
+    def read_contract(self, file: Path) -> str | None:
+        with needs("openvino", extra="openvino"):
+            import openvino
+        model = _read(openvino.Core(), file)
+        if not model.has_rt_info(RT_INFO_PATH):
+            return None
+        return str(model.get_rt_info(RT_INFO_PATH).astype(str))
+
+    def report(self) -> RuntimeReport:
+        try:
+            with needs("openvino", extra="openvino"):
+                import openvino
+        except MissingPackageError as error:
+            return RuntimeReport(self.backend, "openvino", None, (), note=str(error))
+        core = openvino.Core()
+        return RuntimeReport(
+            self.backend,
+            "openvino",
+            openvino.__version__.split("-")[0],
+            (Precision.FP32, Precision.FP16, Precision.INT8),
+            tuple(device.lower() for device in core.available_devices),
+            note="fp16 on a CPU is stored as fp16 and computed in fp32",
+        )
+
+
+def _settings(precision: Precision, options: SessionOptions) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        # Without it OpenVINO computes in bf16 wherever the CPU has it, whatever the file says.
+        "INFERENCE_PRECISION_HINT": _compute_type(precision, options.device),
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": "1",
+    }
+    if options.threads is not None:
+        settings["INFERENCE_NUM_THREADS"] = str(options.threads)
+    if options.cache_dir is not None:
+        settings["CACHE_DIR"] = str(options.cache_dir)
+    return settings
+
+
+def _compute_type(precision: Precision, device: str) -> str:
+    on_cpu = device.lower() in ("auto", "cpu")
+    return "f16" if precision is Precision.FP16 and not on_cpu else "f32"
+
+
+def _read(core: Any, file: Path) -> Any:
+    try:
+        return core.read_model(str(file))
+    except RuntimeError as error:
+        raise BackendError(f"OpenVINO cannot read {file}: {one_line(error)}") from error
+
+
+def _check_names(model: Any, contract: Contract, file: Path) -> None:
+    inputs = {name for port in model.inputs for name in port.get_names()}
+    outputs = {name for port in model.outputs for name in port.get_names()}
+    missing = ({contract.input.name} - inputs) | (set(contract.output.names) - outputs)
+    if missing:
+        raise BackendError(
+            f"{file} does not match its contract: no tensor {', '.join(sorted(missing))}; "
+            f"it has inputs {sorted(inputs)} and outputs {sorted(outputs)}"
+        )
