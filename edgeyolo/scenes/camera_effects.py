@@ -27,7 +27,7 @@ def through_camera(rng: np.random.Generator, frame_bgr: Picture, strength: float
     if rng.random() < 0.8 * strength:
         noise = rng.standard_normal(pixels.shape, dtype=np.float32)
         # Shot noise grows with the square root of the light; read noise does not.
-        level = np.sqrt(pixels) * rng.uniform(0, 0.06) + rng.uniform(0, 0.03)
+        level = np.sqrt(np.maximum(pixels, 0)) * rng.uniform(0, 0.06) + rng.uniform(0, 0.03)
         pixels = pixels + noise * level * np.float32(strength)
     frame = np.clip(pixels * 255 + 0.5, 0, 255).astype(np.uint8)
     if rng.random() < 0.5 * strength:
