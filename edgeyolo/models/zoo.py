@@ -1,16 +1,18 @@
 """The published variants as data, and how to build them.
 
-Sources of the figures: the READMEs of the official repositories and, where *accuracy_source*
-says so, arXiv 2207.02696 (YOLOv7) or a statement of its maintainers.
+Sources of the figures: YOLOX from the README of the official repository at 6ddff48; YOLOv7 sizes
+and val2017 accuracy from arXiv 2207.02696, test-dev accuracy from the README at a207844.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from edgeyolo.models.architecture import Activation, AnchorsPx, Architecture, Form
 from edgeyolo.models.detector import Detector
+from edgeyolo.models.yolov7 import YoloV7
+from edgeyolo.models.yolov7_plans import PLANS
 from edgeyolo.models.yolox import Yolox
 from edgeyolo.spec import Family
 
@@ -23,21 +25,23 @@ class Variant:
 
     Attributes:
         architecture: Its training form with the 80 COCO classes.
-        input_hw: Input size of the published figures, in pixels.
+        input_hw: Usual input size in pixels.
+        published_hw: Input size of the published figures; *input_hw* but for YOLOv7-tiny.
         published_params_m: Parameters in millions, as printed by the authors.
-        published_gflops: As printed by the authors, at *input_hw* unless the note says otherwise.
-        published_ap: COCO AP in percent on val2017, at *input_hw* unless the note says otherwise.
+        published_gflops: As printed by the authors, at *published_hw*.
+        published_ap: COCO AP in percent on val2017, at *published_hw*.
         published_test_ap: COCO AP in percent on test-dev, where printed.
-        note: What to know when comparing with the published figures.
+        published_form: Form that the printed parameters and operations belong to.
     """
 
     architecture: Architecture
     input_hw: tuple[int, int]
+    published_hw: tuple[int, int]
     published_params_m: float
     published_gflops: float
     published_ap: float
     published_test_ap: float | None = None
-    note: str = ""
+    published_form: Form = Form.TRAINING
 
     @property
     def name(self) -> str:
@@ -96,10 +100,64 @@ def _yolox(
             anchors_px=None,
         ),
         input_hw=(side, side),
+        published_hw=(side, side),
         published_params_m=params_m,
         published_gflops=gflops,
         published_ap=ap,
         published_test_ap=test_ap,
+    )
+
+
+def yolov7_architecture(
+    *,
+    graph: str,
+    width: float,
+    num_classes: int,
+    activation: Activation | None = None,
+    anchors_px: AnchorsPx | None = None,
+    form: Form = Form.TRAINING,
+    folded: bool = False,
+    reparameterized: bool = False,
+) -> Architecture:
+    """One of the seven plans at a width multiple; anchors and activation default to its own."""
+    own = Activation.LEAKY_RELU if graph == "tiny" else Activation.SILU
+    return Architecture(
+        family=Family.YOLOV7,
+        variant=graph if width == 1 else "custom",
+        graph=graph,
+        num_classes=num_classes,
+        depth=1.0,
+        width=width,
+        depthwise=False,
+        activation=own if activation is None else activation,
+        anchors_px=PLANS[graph].anchors_px if anchors_px is None else anchors_px,
+        form=form,
+        folded=folded,
+        reparameterized=reparameterized,
+    )
+
+
+def _yolov7(
+    variant: str,
+    side: int,
+    params_m: float,
+    gflops: float,
+    ap: float,
+    test_ap: float | None,
+    *,
+    published_side: int | None = None,
+    published_form: Form = Form.DEPLOY,
+) -> Variant:
+    figures_side = published_side or side
+    return Variant(
+        architecture=yolov7_architecture(graph=variant, width=1.0, num_classes=COCO_CLASSES),
+        input_hw=(side, side),
+        published_hw=(figures_side, figures_side),
+        published_params_m=params_m,
+        published_gflops=gflops,
+        published_ap=ap,
+        published_test_ap=test_ap,
+        published_form=published_form,
     )
 
 
@@ -110,6 +168,14 @@ _PUBLISHED: tuple[Variant, ...] = (
     _yolox("m", 0.67, 0.75, 640, 25.3, 73.8, 46.9, 47.2),
     _yolox("l", 1.00, 1.00, 640, 54.2, 155.6, 49.7, 50.1),
     _yolox("x", 1.33, 1.25, 640, 99.1, 281.9, 51.1, 51.5),
+    _yolov7("tiny", 640, 6.2, 5.8, 35.2, None, published_side=416),
+    _yolov7("l", 640, 36.9, 104.7, 51.2, 51.4),
+    _yolov7("x", 640, 71.3, 189.9, 52.9, 53.1),
+    _yolov7("w6", 1280, 70.4, 360.0, 54.6, 54.9),
+    _yolov7("e6", 1280, 97.2, 515.2, 55.9, 56.0),
+    # The paper's size of D6 includes the auxiliary heads, unlike its other rows.
+    _yolov7("d6", 1280, 154.7, 806.8, 56.3, 56.6, published_form=Form.TRAINING),
+    _yolov7("e6e", 1280, 151.7, 843.2, 56.8, 56.8),
 )
 
 VARIANTS: Mapping[str, Variant] = {variant.name: variant for variant in _PUBLISHED}
@@ -151,4 +217,10 @@ def build(
 
 def build_architecture(architecture: Architecture) -> Detector:
     """The network of an architecture, freshly initialised, in train mode."""
-    return Yolox(architecture)
+    return _NETWORKS[architecture.family](architecture)
+
+
+_NETWORKS: Mapping[Family, Callable[[Architecture], Detector]] = {
+    Family.YOLOX: Yolox,
+    Family.YOLOV7: YoloV7,
+}
