@@ -1,4 +1,4 @@
-"""A RAW-form ONNX graph becomes a ``.tflite`` file with its contract inside."""
+"""Artifacts for TFLite: one ``.tflite`` file, lowered from the RAW-form ONNX graph."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from edgeyolo.contract import CONTRACT_KEY, Contract, InputSpec, OutputSpec, encode
+from edgeyolo.contract import CONTRACT_KEY, InputSpec, OutputSpec
 from edgeyolo.errors import UnsupportedError
 from edgeyolo.exporters.tflite_lowering import lower
-from edgeyolo.spec import Layout, ModelSpec, OutputKind, Precision
+from edgeyolo.exporters.vendor import ExportSource, VendorFiles
+from edgeyolo.spec import Backend, Layout, ModelSpec, OutputKind, Precision
 from edgeyolo.tflite.graph import Graph, Kind, Operator
-from edgeyolo.tflite.writer import to_bytes
+from edgeyolo.tflite.writer import set_metadata, to_bytes
+
+ENTRY = "model.tflite"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,23 @@ class TfliteModel:
     graph: Graph
     input: InputSpec
     output: OutputSpec
+
+
+class TfliteFiles:
+    """See :class:`edgeyolo.exporters.vendor.Exporter`."""
+
+    backend: Backend = Backend.TFLITE
+    packages: tuple[str, ...] = ("torch", "onnx", "onnxsim", "ai-edge-litert")
+
+    def write(self, source: ExportSource, precision: Precision, folder: Path) -> VendorFiles:
+        raw = source.graph(OutputKind.RAW)
+        model = export_tflite(raw, source.spec, precision=precision, batch=source.batch)
+        (folder / ENTRY).write_bytes(to_bytes(model.graph))
+        return VendorFiles(entry=ENTRY, names=(ENTRY,), input=model.input, output=model.output)
+
+    def embed(self, folder: Path, entry: str, contract_json: str) -> None:
+        data = (folder / entry).read_bytes()
+        (folder / entry).write_bytes(set_metadata(data, CONTRACT_KEY, contract_json.encode()))
 
 
 def export_tflite(
@@ -53,16 +73,6 @@ def export_tflite(
     elif precision is not Precision.FP32:
         raise UnsupportedError(f"tflite lowers to fp32 and fp16; {precision} needs calibration")
     return TfliteModel(graph, _input_spec(graph, batch), output_spec(graph, form))
-
-
-def write_tflite(model: TfliteModel, path: Path, contract: Contract | None = None) -> None:
-    """Write the file, with the contract (file digests left out) in its metadata."""
-    graph = model.graph
-    if contract is not None:
-        text = encode(replace(contract, files={}))
-        metadata = {**graph.metadata, CONTRACT_KEY: text.encode()}
-        graph = Graph(graph.tensors, graph.operators, graph.inputs, graph.outputs, metadata)
-    path.write_bytes(to_bytes(graph))
 
 
 def output_spec(graph: Graph, form: OutputKind) -> OutputSpec:

@@ -8,11 +8,13 @@ from pathlib import Path
 from edgeyolo.runtimes.onnxruntime_adapter import OnnxRuntime
 from edgeyolo.runtimes.openvino_adapter import OpenVinoRuntime
 from edgeyolo.runtimes.session import Runtime
+from edgeyolo.runtimes.tflite_adapter import TfliteRuntime
 from edgeyolo.spec import Backend
 
 RUNTIMES: Mapping[Backend, Runtime] = {
     Backend.ONNX: OnnxRuntime(),
     Backend.OPENVINO: OpenVinoRuntime(),
+    Backend.TFLITE: TfliteRuntime(),
 }
 
 SUFFIXES: Mapping[str, Backend] = {

@@ -22,6 +22,7 @@ from edgeyolo.tflite.graph import (
     SliceOptions,
     Tensor,
 )
+from edgeyolo.tflite.reader import read
 
 # Constants start on multiples of this, as the schema asks (force_align: 16).
 _ALIGNMENT = 16
@@ -110,6 +111,38 @@ def to_bytes(graph: Graph, *, signature: str = "serving_default") -> bytes:
     # Room for everything at once: growing copies the whole file each time.
     size = sum(payload.nbytes + 64 for payload in payloads) + 512 * len(tensors) + (1 << 16)
     builder = flatbuffers.Builder(size)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def set_metadata(data: bytes, name: str, content: bytes) -> bytes:
+    """The file with one metadata entry added or replaced; everything else as it was.
+
+    Raises:
+        ArtifactError: *data* is not a sound TFLite file.
+        MissingPackageError: ai-edge-litert is not installed.
+    """
+    read(data, origin="file")
+    with needs("ai-edge-litert", extra="tflite"):
+        import flatbuffers
+        from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(data, 0)
+    kept = [item for item in model.metadata or () if item.name.decode() != name]
+    buffers = [
+        np.empty(0, np.uint8) if item.data is None else np.asarray(item.data, np.uint8)
+        for item in model.buffers
+    ]
+    replaced = {item.buffer for item in model.metadata or ()} - {item.buffer for item in kept}
+    # An entry that is replaced gives its buffer on; otherwise a new one is appended.
+    place = replaced.pop() if replaced else len(buffers)
+    payload = np.frombuffer(content, np.uint8)
+    buffers[place : place + 1] = [payload]
+    model.metadata = [*kept, schema.MetadataT(name, place)]
+    empty = schema.BufferT()
+    aligned = iter(_aligned_buffers(schema, (buffer for buffer in buffers if buffer.size)))
+    model.buffers = [next(aligned) if buffer.size else empty for buffer in buffers]
+    builder = flatbuffers.Builder(len(data) + len(content) + (1 << 16))
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
 

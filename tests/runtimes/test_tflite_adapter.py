@@ -12,13 +12,14 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
-from edgeyolo.contract import Contract, Provenance, decode
+from edgeyolo.contract import CONTRACT_KEY, Contract, Provenance, decode, encode
 from edgeyolo.errors import ArtifactError, BackendError
-from edgeyolo.exporters.tflite_exporter import TfliteModel, export_tflite, write_tflite
+from edgeyolo.exporters.tflite_exporter import TfliteModel, export_tflite
 from edgeyolo.families import FAMILIES
 from edgeyolo.runtimes.session import SessionOptions
 from edgeyolo.runtimes.tflite_adapter import TfliteRuntime, TfliteSession
 from edgeyolo.spec import Backend, Family, ModelSpec, OutputKind, Precision
+from edgeyolo.tflite.writer import set_metadata, to_bytes
 
 SPEC = ModelSpec(
     family=Family.YOLOX,
@@ -71,12 +72,17 @@ def contract_of(model: TfliteModel, precision: Precision = Precision.FP32) -> Co
     )
 
 
+def write(model: TfliteModel, path: Path) -> None:
+    data = set_metadata(to_bytes(model.graph), CONTRACT_KEY, encode(contract_of(model)).encode())
+    path.write_bytes(data)
+
+
 def opened(
     folder: Path, form: OutputKind = OutputKind.DECODED, batch: int | None = 1
 ) -> TfliteSession:
     model = export_tflite(one_level_detector(), SPEC, form=form, batch=batch)
     path = folder / "model.tflite"
-    write_tflite(model, path, contract_of(model))
+    write(model, path)
     return TfliteRuntime().open(path, contract_of(model), SessionOptions(threads=1))
 
 
@@ -144,11 +150,11 @@ def test_a_closed_session_says_so(tmp_path: Path) -> None:
 def test_the_contract_travels_in_the_file(tmp_path: Path) -> None:
     model = export_tflite(one_level_detector(), SPEC)
     path = tmp_path / "model.tflite"
-    write_tflite(model, path, contract_of(model))
+    write(model, path)
     text = TfliteRuntime().read_contract(path)
     assert text is not None
     assert decode(text, origin="test") == contract_of(model)
-    write_tflite(model, path)
+    path.write_bytes(to_bytes(model.graph))
     assert TfliteRuntime().read_contract(path) is None
 
 
@@ -156,7 +162,7 @@ def test_half_precision_weights_halve_the_file_and_keep_the_result(tmp_path: Pat
     full = opened(tmp_path).run(frames(1))[1].copy()
     size = (tmp_path / "model.tflite").stat().st_size
     model = export_tflite(one_level_detector(), SPEC, precision=Precision.FP16)
-    write_tflite(model, tmp_path / "half.tflite", contract_of(model, Precision.FP16))
+    write(model, tmp_path / "half.tflite")
     assert (tmp_path / "half.tflite").stat().st_size < 0.6 * size
     session = TfliteRuntime().open(
         tmp_path / "half.tflite", contract_of(model, Precision.FP16), SessionOptions()
@@ -184,7 +190,7 @@ def test_a_device_other_than_the_cpu_is_refused(tmp_path: Path) -> None:
 def test_a_truncated_file_is_refused_before_litert_sees_it(tmp_path: Path, keep: float) -> None:
     model = export_tflite(one_level_detector(), SPEC)
     path = tmp_path / "model.tflite"
-    write_tflite(model, path)
+    write(model, path)
     data = path.read_bytes()
     path.write_bytes(data[: int(keep * len(data))])
     with pytest.raises(ArtifactError):

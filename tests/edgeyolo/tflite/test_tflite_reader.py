@@ -10,7 +10,7 @@ import pytest
 from edgeyolo.errors import ArtifactError
 from edgeyolo.tflite.graph import Graph, Kind, Quantization, drop_unused
 from edgeyolo.tflite.reader import read, read_file
-from edgeyolo.tflite.writer import to_bytes
+from edgeyolo.tflite.writer import set_metadata, to_bytes
 
 
 def small_graph() -> Graph:
@@ -95,3 +95,15 @@ def test_names_stay_unique_and_unused_parts_are_dropped() -> None:
     assert "unused" not in kept.tensors
     assert "two.1" not in kept.tensors
     assert [operator.kind for operator in kept.operators] == [Kind.MUL, Kind.RESHAPE]
+
+
+def test_metadata_is_added_and_replaced_and_nothing_else_changes() -> None:
+    data = to_bytes(small_graph())
+    before = read(data, origin="test")
+    once = set_metadata(data, "contract", b"first")
+    twice = set_metadata(once, "contract", b"second and longer")
+    after = read(twice, origin="test")
+    assert after.metadata == {**before.metadata, "contract": b"second and longer"}
+    assert (after.tensors, after.operators) == (before.tensors, before.operators)
+    assert twice.count(b"first") == 0
+    assert twice.index(np.full(3, 2, np.float32).tobytes()) % 16 == 0
