@@ -126,6 +126,7 @@ def _trace(
             raise BackendError(
                 f"torch.onnx could not export {spec.name}: {one_line(error)}"
             ) from error
+        return onnx.load(path)
 
 
 def _name_batch_axis(proto: onnx.ModelProto, batch: int | None) -> None:
