@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -48,7 +49,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: As for :func:`atomic_file`, or *path* is a file.
     """
-    if path.exists() and not path.is_dir():
+    if path.is_file():
         raise OutputError(f"{path} is a file, a folder is to be written there; choose another name")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -82,29 +83,35 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 def _swap(new: Path, path: Path) -> None:
     while True:
-        aside: Path | None = None
-        if path.exists():
-            aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
-            try:
-                path.replace(aside)
-            except FileNotFoundError:
-                aside.rmdir()
-                continue
+        aside = _moved_aside(path)
         try:
             new.rename(path)
-        except OSError:
+        except OSError as error:
+            # Another process put its folder there in the meantime: the last one wins.
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                _remove(aside)
+                continue
             if aside is not None and not path.exists():
                 aside.rename(path)
-                raise
-            if not path.is_dir():
-                raise
-            # Another process put its folder there in the meantime: the last one wins.
-            if aside is not None:
-                shutil.rmtree(aside, ignore_errors=True)
-            continue
-        if aside is not None:
-            shutil.rmtree(aside, ignore_errors=True)
+            raise
+        _remove(aside)
         return
+
+
+def _moved_aside(path: Path) -> Path | None:
+    """Move an older folder to a temporary name; ``None`` where there was none."""
+    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
+    try:
+        path.rename(aside)
+    except FileNotFoundError:
+        aside.rmdir()
+        return None
+    return aside
+
+
+def _remove(aside: Path | None) -> None:
+    if aside is not None:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _flush(path: Path) -> None:

@@ -1,0 +1,97 @@
+"""Files and folders appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+
+from edgeyolo.atomic import atomic_file, atomic_folder, write_text
+from edgeyolo.errors import OutputError
+
+
+def test_a_file_is_there_only_after_the_block(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "result.txt"
+    with atomic_file(target) as temporary:
+        temporary.write_text("whole")
+        assert not target.exists()
+    assert target.read_text() == "whole"
+    assert os.listdir(target.parent) == ["result.txt"]
+
+
+def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "result.txt"
+    write_text(target, "old")
+    with pytest.raises(RuntimeError), atomic_file(target) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError("in the middle")
+    assert target.read_text() == "old"
+    assert os.listdir(tmp_path) == ["result.txt"]
+
+
+def test_a_folder_replaces_an_older_one_whole(tmp_path: Path) -> None:
+    target = tmp_path / "artifact"
+    for content in ("old", "new"):
+        with atomic_folder(target) as temporary:
+            (temporary / content).write_text(content)
+    assert os.listdir(target) == ["new"]
+    assert os.listdir(tmp_path) == ["artifact"]
+
+
+def test_an_error_leaves_the_old_folder(tmp_path: Path) -> None:
+    target = tmp_path / "artifact"
+    with atomic_folder(target) as temporary:
+        (temporary / "old").touch()
+    with pytest.raises(RuntimeError), atomic_folder(target) as temporary:
+        (temporary / "half").touch()
+        raise RuntimeError("in the middle")
+    assert os.listdir(target) == ["old"]
+    assert os.listdir(tmp_path) == ["artifact"]
+
+
+def test_a_folder_is_not_written_over_a_file(tmp_path: Path) -> None:
+    target = tmp_path / "artifact"
+    target.write_text("precious")
+    with pytest.raises(OutputError, match="is a file"), atomic_folder(target):
+        pass
+    assert target.read_text() == "precious"
+
+
+def test_a_folder_below_a_file_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot write") as caught:
+        write_text(tmp_path / "file" / "result.txt", "text")
+    assert "\n" not in str(caught.value)
+
+
+def test_results_are_readable_by_others_as_the_umask_allows(tmp_path: Path) -> None:
+    write_text(tmp_path / "result.txt", "text")
+    umask = os.umask(0)
+    os.umask(umask)
+    assert stat.S_IMODE((tmp_path / "result.txt").stat().st_mode) == 0o666 & ~umask
+
+
+def test_several_writers_of_one_folder_leave_one_complete_folder(tmp_path: Path) -> None:
+    target = tmp_path / "artifact"
+    errors: list[BaseException] = []
+
+    def write(number: int) -> None:
+        try:
+            for _ in range(10):
+                with atomic_folder(target) as temporary:
+                    (temporary / "a").write_text(str(number))
+                    (temporary / "b").write_text(str(number))
+        except OutputError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert (target / "a").read_text() == (target / "b").read_text()
+    assert os.listdir(tmp_path) == ["artifact"]
