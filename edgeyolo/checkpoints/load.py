@@ -38,6 +38,7 @@ def load_model(
     path: Path | str,
     *,
     names_file: Path | None = None,
+    known_names: tuple[str, ...] | None = None,
     input_hw: tuple[int, int] | None = None,
     legacy: bool = False,
 ) -> LoadedModel:
@@ -47,6 +48,7 @@ def load_model(
         path: See :func:`~edgeyolo.checkpoints.reader.read_checkpoint`.
         names_file: Class names, see :func:`~edgeyolo.checkpoints.names.read_names`; needed
             where the file has none and the classes are not the 80 of COCO.
+        known_names: Class names for a file that has none, e.g. those of its artifact.
         input_hw: Height and width in pixels; the published size of the variant where ``None``.
         legacy: The weights are of YOLOX's first release (0.1.0), which wants RGB pictures
             normalised as for ImageNet. The tensors do not tell.
@@ -58,7 +60,7 @@ def load_model(
         ValueError: *input_hw* does not fit the network.
     """
     checkpoint = read_checkpoint(path)
-    names = _class_names(checkpoint, names_file)
+    names = _class_names(checkpoint, names_file, known_names)
     model = build_architecture(checkpoint.architecture)
     _load_state(model, checkpoint)
     model.eval()
@@ -74,7 +76,9 @@ def load_model(
     return LoadedModel(model, spec, checkpoint)
 
 
-def _class_names(checkpoint: Checkpoint, names_file: Path | None) -> tuple[str, ...]:
+def _class_names(
+    checkpoint: Checkpoint, names_file: Path | None, known_names: tuple[str, ...] | None
+) -> tuple[str, ...]:
     if names_file is not None:
         names = read_names(names_file)
         if len(names) != checkpoint.num_classes:
@@ -85,6 +89,8 @@ def _class_names(checkpoint: Checkpoint, names_file: Path | None) -> tuple[str, 
         return names
     if checkpoint.class_names is not None:
         return checkpoint.class_names
+    if known_names is not None and len(known_names) == checkpoint.num_classes:
+        return known_names
     if checkpoint.num_classes == len(COCO_NAMES):
         return COCO_NAMES
     raise CheckpointError(
