@@ -13,6 +13,12 @@ from edgeyolo.atomic import atomic_file, atomic_folder, write_text
 from edgeyolo.errors import OutputError
 
 
+def break_off(file: Path) -> None:
+    """What an interrupted writer leaves behind."""
+    file.write_text("half")
+    raise RuntimeError("in the middle")
+
+
 def test_a_file_is_there_only_after_the_block(tmp_path: Path) -> None:
     target = tmp_path / "deep" / "result.txt"
     with atomic_file(target) as temporary:
@@ -26,8 +32,7 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     target = tmp_path / "result.txt"
     write_text(target, "old")
     with pytest.raises(RuntimeError), atomic_file(target) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError("in the middle")
+        break_off(temporary)
     assert target.read_text() == "old"
     assert os.listdir(tmp_path) == ["result.txt"]
 
@@ -46,8 +51,7 @@ def test_an_error_leaves_the_old_folder(tmp_path: Path) -> None:
     with atomic_folder(target) as temporary:
         (temporary / "old").touch()
     with pytest.raises(RuntimeError), atomic_folder(target) as temporary:
-        (temporary / "half").touch()
-        raise RuntimeError("in the middle")
+        break_off(temporary / "half")
     assert os.listdir(target) == ["old"]
     assert os.listdir(tmp_path) == ["artifact"]
 

@@ -1,0 +1,118 @@
+"""``edgeyolo export``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from edgeyolo.cli import options
+from edgeyolo.contract import ParityRecord, Thresholds
+from edgeyolo.spec import Backend, Precision
+
+
+@click.command()
+@click.argument("checkpoint", type=options.FILE)
+@click.option("--to", "backend", type=options.BackendName(), required=True, help="Runtime.")
+@click.option(
+    "--precision", type=options.PrecisionName(), default=Precision.FP32.value, show_default=True
+)
+@click.option(
+    "--input-size",
+    type=options.InputSize(),
+    help="Network input, height x width; the model's own where left out.",
+)
+@click.option("--batch", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--dynamic-batch", is_flag=True, help="Accept any number of pictures per call.")
+@click.option("--float-input", is_flag=True, help="float32 NCHW input, preprocessed on the host.")
+@click.option("--images", type=options.FOLDER, help="Pictures for the parity check.")
+@click.option(
+    "--names", type=options.FILE, help="Class names: a text file, data-set YAML or COCO JSON."
+)
+@click.option("--legacy", is_flag=True, help="YOLOX weights of the first release (0.1.0).")
+@click.option("--min-score", type=click.FloatRange(0, 1), default=0.25, show_default=True)
+@click.option("--iou-threshold", type=click.FloatRange(0, 1), default=0.45, show_default=True)
+@click.option("--max-detections", type=click.IntRange(1), default=300, show_default=True)
+@click.option("--allow-mismatch", is_flag=True, help="Write the artifact although parity fails.")
+@click.option("--output", type=options.NEW_PATH, help="Artifact folder.")
+@options.json_option
+def command(
+    *,
+    checkpoint: Path,
+    backend: Backend,
+    precision: Precision,
+    input_size: tuple[int, int] | None,
+    batch: int,
+    dynamic_batch: bool,
+    float_input: bool,
+    images: Path | None,
+    names: Path | None,
+    legacy: bool,
+    min_score: float,
+    iou_threshold: float,
+    max_detections: int,
+    allow_mismatch: bool,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Turn CHECKPOINT into an artifact and prove that it detects what PyTorch detects."""
+    from edgeyolo.pipeline import ExportRequest, export
+
+    started = time.perf_counter()
+    result = export(
+        ExportRequest(
+            checkpoint=checkpoint,
+            backend=backend,
+            precision=precision,
+            output=output,
+            input_hw=input_size,
+            batch=None if dynamic_batch else batch,
+            pixels=not float_input,
+            names_file=names,
+            legacy=legacy,
+            images=images,
+            thresholds=Thresholds(
+                min_score=min_score, iou_threshold=iou_threshold, max_detections=max_detections
+            ),
+            waive_parity=allow_mismatch,
+        ),
+        options.say,
+    )
+    elapsed_s = time.perf_counter() - started
+    for note in result.notes:
+        options.say(f"note: {note}")
+    if as_json:
+        options.print_json(
+            {
+                "artifact": str(result.artifact.folder),
+                "contract": result.artifact.contract,
+                "parity": result.parity,
+                "notes": list(result.notes),
+                "elapsed_s": round(elapsed_s, 3),
+            }
+        )
+        return
+    click.echo(parity_line(result.parity))
+    click.echo(f"wrote {result.artifact.folder} in {elapsed_s:.1f} s; use it like this:\n")
+    click.echo(usage(result.artifact.folder))
+
+
+def parity_line(parity: ParityRecord) -> str:
+    """A parity record for people."""
+    verdict = "passed" if parity.passed else f"FAILED ({parity.note})"
+    return (
+        f"parity {verdict}: {parity.matched} of {parity.reference} detections on "
+        f"{parity.images} pictures ({parity.image_source}), boxes within "
+        f"{parity.max_box_error_px:.3g} px, scores within {parity.max_score_error:.2g}"
+    )
+
+
+def usage(folder: Path) -> str:
+    """Python for using an artifact, ready to paste."""
+    return (
+        "    import cv2, edgeyolo\n\n"
+        f"    predictor = edgeyolo.load({str(folder)!r})\n"
+        '    for found in predictor.predict(cv2.imread("picture.jpg")):\n'
+        "        print(found.class_name, found.score, found.box_xyxy)\n"
+    )

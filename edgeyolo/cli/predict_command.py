@@ -1,0 +1,64 @@
+"""``edgeyolo predict``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgeyolo.cli import options
+
+
+@click.command()
+@click.argument("artifact", type=options.EXISTING)
+@click.argument("source", type=options.EXISTING)
+@click.option("--save", type=options.NEW_PATH, help="Folder for annotated pictures or the video.")
+@click.option("--coco", type=options.NEW_PATH, help="Write results as a COCO results file.")
+@click.option("--min-score", type=click.FloatRange(0, 1), help="Least score.")
+@click.option("--iou-threshold", type=click.FloatRange(0, 1), help="Suppression threshold.")
+@click.option("--max-detections", type=click.IntRange(1), help="Most objects a frame.")
+@options.device_option
+@options.threads_option
+@options.json_option
+def command(
+    *,
+    artifact: Path,
+    source: Path,
+    save: Path | None,
+    coco: Path | None,
+    min_score: float | None,
+    iou_threshold: float | None,
+    max_detections: int | None,
+    device: str,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Find objects in SOURCE: a picture, a folder of pictures, or a video."""
+    from edgeyolo.prediction import predict_source, write_coco
+    from edgeyolo.predictor import load
+
+    with load(artifact, device=device, threads=threads) as predictor:
+        frames = []
+        found = predict_source(
+            predictor,
+            source,
+            save=save,
+            min_score=min_score,
+            iou_threshold=iou_threshold,
+            max_detections=max_detections,
+            progress=options.say,
+        )
+        for frame in found:
+            frames.append(frame)
+            if not as_json:
+                click.echo(frame.line())
+    if coco is not None:
+        write_coco(coco, frames)
+    if as_json:
+        options.print_json(
+            {
+                "artifact": str(artifact),
+                "source": str(source),
+                "frames": [frame.as_dict() for frame in frames],
+            }
+        )

@@ -1,0 +1,53 @@
+"""``edgeyolo verify``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from edgeyolo.cli import options
+from edgeyolo.cli.export_command import parity_line
+
+
+@click.command()
+@click.argument("artifact", type=options.EXISTING)
+@click.option("--against", type=options.FILE, required=True, help="The checkpoint.")
+@click.option("--images", type=options.FOLDER, required=True, help="Pictures to compare on.")
+@click.option("--limit", type=click.IntRange(1), help="Compare on the first so many pictures.")
+@options.device_option
+@options.threads_option
+@options.json_option
+def command(
+    *,
+    artifact: Path,
+    against: Path,
+    images: Path,
+    limit: int | None,
+    device: str,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Compare ARTIFACT with the checkpoint it was made from, on every picture of a folder.
+
+    Exits with 1 where they do not detect the same.
+    """
+    from edgeyolo.verification import verify
+
+    result = verify(artifact, against, images, limit=limit, device=device, threads=threads)
+    if as_json:
+        options.print_json(
+            {
+                "passed": result.parity.passed,
+                "same_weights": result.same_weights,
+                "parity": result.parity,
+                "warnings": list(result.warnings),
+            }
+        )
+    else:
+        click.echo(parity_line(result.parity))
+    for warning in result.warnings:
+        options.say(f"warning: {warning}")
+    if not result.parity.passed:
+        sys.exit(1)

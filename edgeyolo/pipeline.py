@@ -1,0 +1,227 @@
+"""Export from end to end: checkpoint in, proven artifact out."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+import edgeyolo
+from edgeyolo import contract as contracts
+from edgeyolo.artifact import Artifact, save_artifact
+from edgeyolo.checkpoints.load import LoadedModel, load_model
+from edgeyolo.contract import Contract, Measured, ParityRecord, Provenance, Thresholds
+from edgeyolo.errors import ParityError, UnsupportedError
+from edgeyolo.evaluation.parity import compare
+from edgeyolo.evaluation.torch_session import torch_predictor
+from edgeyolo.exporters.catalog import EXPORTERS
+from edgeyolo.exporters.vendor import Exporter, ExportSource, VendorFiles, tool_versions
+from edgeyolo.letterbox import Letterboxer
+from edgeyolo.models.deploy import deploy
+from edgeyolo.pictures import list_pictures, read_picture
+from edgeyolo.predictor import Predictor, open_session
+from edgeyolo.runtimes.session import SessionOptions
+from edgeyolo.scenes import render_scene
+from edgeyolo.spec import Backend, Precision, Preprocess
+
+# Enough to meet every head level; the command stays under its 15 s.
+_PARITY_PICTURES = 8
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportRequest:
+    """What to export.
+
+    Attributes:
+        checkpoint: Weights file.
+        backend: Where it will run.
+        precision: FP32 or FP16; INT8 goes through :mod:`edgeyolo.calibration`.
+        output: Artifact folder; named after model, precision and backend where ``None``.
+        input_hw: Network input in pixels; the family's or the checkpoint's own where ``None``.
+        batch: Pictures per call; ``None`` for any number.
+        pixels: uint8 NHWC BGR pixels in; else float32 NCHW, preprocessed on the host.
+        names_file: Class names, where the checkpoint has none.
+        legacy: YOLOX weights of the first release (RGB, ImageNet mean and std).
+        images: Folder of pictures for parity; rendered scenes where ``None``.
+        thresholds: Defaults written into the contract.
+        waive_parity: Write the artifact although parity fails; the contract says so.
+    """
+
+    checkpoint: Path
+    backend: Backend
+    precision: Precision = Precision.FP32
+    output: Path | None = None
+    input_hw: tuple[int, int] | None = None
+    batch: int | None = 1
+    pixels: bool = True
+    names_file: Path | None = None
+    legacy: bool = False
+    images: Path | None = None
+    thresholds: Thresholds = dataclasses.field(default_factory=Thresholds)
+    waive_parity: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ExportResult:
+    """What was written.
+
+    Attributes:
+        artifact: On disk.
+        parity: Against PyTorch.
+        notes: What a user should know, one line each.
+    """
+
+    artifact: Artifact
+    parity: ParityRecord
+    notes: tuple[str, ...]
+
+
+def export(request: ExportRequest, progress: Progress = lambda _: None) -> ExportResult:
+    """Turn a checkpoint into an artifact and prove that it detects the same.
+
+    Args:
+        progress: Called with one line whenever a stage begins.
+
+    Raises:
+        CheckpointError: The weights cannot be read.
+        UnsupportedError: The backend cannot do this.
+        ParityError: The file does not detect what PyTorch detects; nothing is written.
+        OutputError: The artifact cannot be written.
+    """
+    exporter = _exporter(request.backend)
+    progress(f"reading {request.checkpoint.name}")
+    loaded = load_model(
+        request.checkpoint,
+        names_file=request.names_file,
+        input_hw=request.input_hw,
+        legacy=request.legacy,
+    )
+    frames, image_source = parity_frames(request.images, loaded.spec.input_hw)
+    deployed, _ = deploy(loaded.model)
+    source = ExportSource(
+        deployed,
+        loaded.spec,
+        batch=request.batch,
+        pixels=request.pixels,
+        canvases=_canvases(frames, loaded.spec.preprocess),
+    )
+    progress(f"exporting {loaded.spec.name} to {request.backend} {request.precision}")
+    with tempfile.TemporaryDirectory(prefix="edgeyolo-") as name:
+        folder = Path(name)
+        files = exporter.write(source, request.precision, folder)
+        contract = _contract(request, loaded, files, exporter)
+        exporter.embed(folder, files.entry, contracts.encode(contract))
+        progress(f"checking against PyTorch on {len(frames)} pictures ({image_source})")
+        parity = _prove(loaded, folder / files.entry, contract, frames, image_source)
+        if not parity.passed and not request.waive_parity:
+            raise ParityError(
+                f"the {request.backend} {request.precision} file does not detect what PyTorch "
+                f"detects: {parity.note}; nothing was written (--allow-mismatch writes it anyway)"
+            )
+        contract = dataclasses.replace(
+            contract,
+            measured=Measured(parity=parity),
+            waivers=() if parity.passed else ("parity",),
+        )
+        output = request.output or Path(_default_name(contract))
+        artifact = save_artifact(output, contract, {name: folder / name for name in files.names})
+    return ExportResult(artifact, parity, (*source.notes, *files.notes))
+
+
+def parity_frames(
+    images: Path | None, input_hw: tuple[int, int]
+) -> tuple[list[NDArray[np.uint8]], str]:
+    """Pictures to compare on, and what to call them.
+
+    Up to 8 pictures spread evenly over the folder, or as many rendered scenes of about the
+    network's size, neither square nor aligned.
+    """
+    if images is None:
+        height, width = input_hw
+        hw = (height * 9 // 10 + 7, width * 11 // 10 + 5)
+        frames = [render_scene(seed, hw).frame_bgr for seed in range(_PARITY_PICTURES)]
+        return frames, "rendered scenes"
+    found = list_pictures(images)
+    step = max(1, len(found) // _PARITY_PICTURES)
+    chosen = found[::step][:_PARITY_PICTURES]
+    return [read_picture(path) for path in chosen], images.name
+
+
+def _canvases(
+    frames: Sequence[NDArray[np.uint8]], preprocess: Preprocess
+) -> tuple[NDArray[np.uint8], ...]:
+    letterboxer = Letterboxer(preprocess)
+    canvases = np.empty((len(frames), *preprocess.input_hw, 3), np.uint8)
+    for frame, canvas in zip(frames, canvases, strict=True):
+        letterboxer.place(frame, canvas)
+    return tuple(canvases)
+
+
+def _prove(
+    loaded: LoadedModel,
+    file: Path,
+    contract: Contract,
+    frames: Sequence[NDArray[np.uint8]],
+    image_source: str,
+) -> ParityRecord:
+    reference = torch_predictor(loaded.model, loaded.spec, thresholds=contract.thresholds)
+    session = open_session(file, contract, SessionOptions())
+    candidate = Predictor(
+        session,
+        model=contract.model,
+        input=contract.input,
+        output=contract.output,
+        thresholds=contract.thresholds,
+    )
+    try:
+        return compare(
+            reference,
+            candidate,
+            frames,
+            precision=contract.precision,
+            image_source=image_source,
+        )
+    finally:
+        candidate.close()
+
+
+def _contract(
+    request: ExportRequest, loaded: LoadedModel, files: VendorFiles, exporter: Exporter
+) -> Contract:
+    now = datetime.datetime.now(datetime.timezone.utc)
+    return Contract(
+        model=loaded.spec,
+        backend=request.backend,
+        precision=request.precision,
+        input=files.input,
+        output=files.output,
+        entry=files.entry,
+        provenance=Provenance(
+            source_name=request.checkpoint.name,
+            source_sha256=loaded.checkpoint.sha256,
+            created=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            tools={"edgeyolo": edgeyolo.__version__, **tool_versions(exporter.packages)},
+        ),
+        thresholds=request.thresholds,
+    )
+
+
+def _exporter(backend: Backend) -> Exporter:
+    try:
+        return EXPORTERS[backend]
+    except KeyError:
+        names = ", ".join(EXPORTERS)
+        raise UnsupportedError(f"no exporter for {backend}; there are: {names}") from None
+
+
+def _default_name(contract: Contract) -> str:
+    variant = contract.model.name.replace("-", "_")
+    return f"{variant}-{contract.precision}-{contract.backend}"

@@ -1,0 +1,208 @@
+"""Detections of pictures, folders and videos, with annotated copies and COCO results."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeyolo.atomic import atomic_file, write_text
+from edgeyolo.detections import Detections
+from edgeyolo.drawing import draw
+from edgeyolo.errors import OutputError, SourceError
+from edgeyolo.pictures import SUFFIXES, list_pictures, read_picture
+from edgeyolo.predictor import Predictor
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class FramePrediction:
+    """What was found in one picture or video frame.
+
+    Attributes:
+        name: File name of the picture; of the video with ``#`` and the frame number.
+        frame_hw: Height and width in pixels.
+    """
+
+    name: str
+    frame_hw: tuple[int, int]
+    detections: Detections
+
+    def line(self) -> str:
+        """``bus.jpg: 2 person, 1 bus``."""
+        counts = Counter(self.detections.names)
+        found = ", ".join(f"{count} {name}" for name, count in counts.most_common())
+        return f"{self.name}: {found or 'nothing'}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: boxes as x1, y1, x2, y2 in pixels of the frame."""
+        return {
+            "name": self.name,
+            "height": self.frame_hw[0],
+            "width": self.frame_hw[1],
+            "detections": [
+                {
+                    "box_xyxy": [round(side, 2) for side in found.box_xyxy],
+                    "score": round(found.score, 5),
+                    "class_id": found.class_id,
+                    "class_name": found.class_name,
+                }
+                for found in self.detections
+            ],
+        }
+
+
+def predict_source(
+    predictor: Predictor,
+    source: Path,
+    *,
+    save: Path | None = None,
+    min_score: float | None = None,
+    iou_threshold: float | None = None,
+    max_detections: int | None = None,
+    progress: Progress = lambda _: None,
+) -> Iterator[FramePrediction]:
+    """Predict a picture, every picture of a folder, or every frame of a video.
+
+    Args:
+        save: Folder for annotated pictures, or for one annotated video.
+
+    Raises:
+        SourceError: *source* cannot be read; pictures before it were yielded.
+        OutputError: *save* cannot be written.
+    """
+
+    def find(frame_bgr: NDArray[np.uint8]) -> Detections:
+        return predictor.predict(
+            frame_bgr,
+            min_score=min_score,
+            iou_threshold=iou_threshold,
+            max_detections=max_detections,
+        )
+
+    if source.is_dir() or source.suffix.lower() in SUFFIXES:
+        paths = list_pictures(source) if source.is_dir() else [source]
+        yield from _predict_pictures(find, paths, save, progress)
+    else:
+        yield from _predict_video(find, source, save, progress)
+
+
+def write_coco(path: Path, frames: Sequence[FramePrediction]) -> None:
+    """Write a COCO results file; ``image_id`` is the picture's stem, as a number if it is one."""
+    rows = []
+    for frame in frames:
+        stem = Path(frame.name).stem
+        for found in frame.detections:
+            x1, y1, x2, y2 = found.box_xyxy
+            rows.append(
+                {
+                    "image_id": int(stem) if stem.isdecimal() else stem,
+                    "category_id": found.class_id + 1,
+                    "category_name": found.class_name,
+                    "bbox": [round(v, 3) for v in (x1, y1, x2 - x1, y2 - y1)],
+                    "score": round(found.score, 5),
+                }
+            )
+    write_text(path, json.dumps(rows))
+
+
+def _predict_pictures(
+    find: Callable[[NDArray[np.uint8]], Detections],
+    paths: Sequence[Path],
+    save: Path | None,
+    progress: Progress,
+) -> Iterator[FramePrediction]:
+    for number, path in enumerate(paths, 1):
+        if len(paths) > 1 and (number % 50 == 0 or number == len(paths)):
+            progress(f"{number} of {len(paths)} pictures")
+        frame = read_picture(path)
+        detections = find(frame)
+        if save is not None:
+            _write_picture(save / path.name, draw(frame, detections))
+        yield FramePrediction(path.name, (frame.shape[0], frame.shape[1]), detections)
+
+
+def _predict_video(
+    find: Callable[[NDArray[np.uint8]], Detections],
+    source: Path,
+    save: Path | None,
+    progress: Progress,
+) -> Iterator[FramePrediction]:
+    import cv2
+
+    capture = cv2.VideoCapture(str(source))
+    try:
+        ok, frame = capture.read() if capture.isOpened() else (False, None)
+        if not ok or frame is None:
+            raise SourceError(f"{source} is neither a picture nor a video that OpenCV can read")
+        rate = capture.get(cv2.CAP_PROP_FPS) or 25.0
+        writer = None if save is None else _VideoWriter(save / f"{source.stem}.mp4", rate)
+        try:
+            number = 0
+            while ok:
+                current = np.asarray(frame, np.uint8)
+                detections = find(current)
+                if writer is not None:
+                    writer.add(draw(current, detections))
+                hw = (current.shape[0], current.shape[1])
+                yield FramePrediction(f"{source.name}#{number}", hw, detections)
+                number += 1
+                if number % 100 == 0:
+                    progress(f"{number} frames")
+                ok, frame = capture.read()
+            if writer is not None:
+                writer.finish()
+        finally:
+            if writer is not None:
+                writer.close()
+    finally:
+        capture.release()
+
+
+def _write_picture(path: Path, frame_bgr: NDArray[np.uint8]) -> None:
+    import cv2
+
+    suffix = path.suffix.lower() if path.suffix.lower() != ".webp" else ".png"
+    ok, data = cv2.imencode(suffix, frame_bgr)
+    if not ok:
+        raise OutputError(f"OpenCV cannot write {path.suffix} pictures; convert {path.name} first")
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(data.tobytes())
+
+
+class _VideoWriter:
+    """An MP4 that gets its name only when it is complete."""
+
+    def __init__(self, path: Path, rate: float) -> None:
+        self._path = path
+        self._part = path.with_name(f".{path.stem}.part.mp4")
+        self._rate = rate
+        self._writer: Any = None
+
+    def add(self, frame_bgr: NDArray[np.uint8]) -> None:
+        import cv2
+
+        if self._writer is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            height, width = frame_bgr.shape[:2]
+            code = cv2.VideoWriter.fourcc(*"mp4v")
+            self._writer = cv2.VideoWriter(str(self._part), code, self._rate, (width, height))
+            if not self._writer.isOpened():
+                raise OutputError(f"OpenCV cannot write a video to {self._path}")
+        self._writer.write(frame_bgr)
+
+    def finish(self) -> None:
+        self._writer.release()
+        self._part.replace(self._path)
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.release()
+        self._part.unlink(missing_ok=True)
