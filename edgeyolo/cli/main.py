@@ -18,7 +18,6 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "export": ("export_command", "Turn a checkpoint into a proven artifact."),
     "predict": ("predict_command", "Find objects in pictures, folders and videos."),
     "verify": ("verify_command", "Compare an artifact with its checkpoint on pictures."),
-    "inspect": ("inspect_command", "Say what a file is and whether it is sound."),
     "adopt": ("adopt_command", "Give a foreign ONNX detector a contract."),
     "runtimes": ("runtimes_command", "List runtimes, versions, devices and precisions."),
 }
