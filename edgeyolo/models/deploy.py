@@ -8,7 +8,7 @@ export form, so no module is ever patched.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -16,11 +16,10 @@ from torch import Tensor
 
 from edgeyolo.errors import ParityError
 from edgeyolo.families import FAMILIES
-from edgeyolo.models.architecture import Architecture, Form
+from edgeyolo.models.architecture import Form
 from edgeyolo.models.detector import Detector
-from edgeyolo.models.folding import folded_batch_norm, merged_space_to_depth
+from edgeyolo.models.export_state import exported_state
 from edgeyolo.models.zoo import build_architecture
-from edgeyolo.spec import Family
 
 MAX_DEVIATION = 5e-4
 """Largest accepted |a-b| / (1 + |b|) of a logit: float32 sums in another order, measured on
@@ -67,10 +66,7 @@ def deploy(model: Detector) -> tuple[Detector, DeployReport]:
     source = model.architecture
     state = {key: tensor.detach().cpu() for key, tensor in model.state_dict().items()}
     exported = replace(source, form=Form.EXPORT, folded=True, reparameterized=True)
-    converted = state
-    if source.form is not Form.EXPORT:
-        converted = fold_units(state)
-        converted = _EXPORTED_STATES[source.family](converted, exported)
+    converted = state if source.form is Form.EXPORT else exported_state(state, source)
     with torch.device("meta"):
         deployed = build_architecture(exported).eval()
     deployed.load_state_dict(
@@ -89,28 +85,6 @@ def deploy(model: Detector) -> tuple[Detector, DeployReport]:
         max_abs_difference=absolute,
         max_relative_difference=relative,
     )
-
-
-def fold_units(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state dict with every ``X.bn`` folded into ``X.conv``; other keys as they are."""
-    folded: dict[str, Tensor] = {}
-    for key, tensor in state.items():
-        unit, _, rest = key.rpartition(".conv.")
-        if rest == "weight" and f"{unit}.bn.running_mean" in state:
-            weight, bias = folded_batch_norm(state, f"{unit}.conv", f"{unit}.bn")
-            folded[key], folded[f"{unit}.conv.bias"] = weight.float(), bias.float()
-        elif ".bn." not in key:
-            folded.setdefault(key, tensor)
-    return folded
-
-
-def _yolox_exported(state: dict[str, Tensor], _exported: Architecture) -> dict[str, Tensor]:
-    stem = "backbone.backbone.stem.conv.conv.weight"
-    return {**state, stem: merged_space_to_depth(state[stem])}
-
-
-_EXPORTED_STATES: Mapping[Family, Callable[[dict[str, Tensor], Architecture], dict[str, Tensor]]]
-_EXPORTED_STATES = {Family.YOLOX: _yolox_exported}
 
 
 def _compare(model: Detector, deployed: Detector) -> tuple[tuple[int, int], float, float]:

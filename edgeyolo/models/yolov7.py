@@ -44,6 +44,7 @@ class YoloV7(Detector):
         self._lead_and_auxiliary = Schedule(
             net.sources, [*lead, *(node.index for node in reads.auxiliary)]
         )
+        assert len(net.modules) == (plan.training_head if training_form else plan.deploy_head)
         self._has_auxiliary = bool(reads.auxiliary)
         self.model = nn.ModuleList([*net.modules, _detection_layer(architecture, reads)])
 

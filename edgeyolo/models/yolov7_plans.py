@@ -77,11 +77,15 @@ class Plan:
         add_layers: Writes it down.
         strides: Input pixels per cell, fine to coarse.
         anchors_px: Published anchors.
+        training_head: Number of the detection layer in the training form.
+        deploy_head: The same without auxiliary heads.
     """
 
     add_layers: Builder
     strides: tuple[int, ...]
     anchors_px: AnchorsPx
+    training_head: int
+    deploy_head: int
 
 
 def _tiny(net: LayerListBuilder, picture: Node, _auxiliary: bool) -> HeadInputs:
@@ -234,29 +238,29 @@ _P5_STRIDES = (8, 16, 32)
 _P6_STRIDES = (8, 16, 32, 64)
 
 
+def _p5_plan(layers: Builder, head: int) -> Plan:
+    return Plan(layers, _P5_STRIDES, _P5_ANCHORS, training_head=head, deploy_head=head)
+
+
 def _p6_plan(
     scale: CompoundScale,
     down: Callable[[LayerListBuilder, Node, int], Node],
     block: Callable[..., DoubleElan],
     auxiliary_widths: tuple[int, int, int, int],
+    head: int,
 ) -> Plan:
     layers = partial(_p6, scale=scale, down=down, block=block, auxiliary_widths=auxiliary_widths)
-    return Plan(layers, _P6_STRIDES, _P6_ANCHORS)
+    levels = len(_P6_STRIDES)  # one auxiliary layer each
+    return Plan(layers, _P6_STRIDES, _P6_ANCHORS, training_head=head, deploy_head=head - levels)
 
 
 PLANS: Mapping[str, Plan] = {
-    "tiny": Plan(_tiny, _P5_STRIDES, _TINY_ANCHORS),
-    "l": Plan(
-        partial(_p5, scale=BASE, neck_taps=Taps.ALL, lead=rep_conv), _P5_STRIDES, _P5_ANCHORS
-    ),
-    "x": Plan(
-        partial(_p5, scale=DEPTH_1_5, neck_taps=Taps.EVEN, lead=_plain_lead),
-        _P5_STRIDES,
-        _P5_ANCHORS,
-    ),
-    "w6": _p6_plan(BASE, strided_conv, _single, (320, 640, 960, 1280)),
-    "e6": _p6_plan(DEPTH_1_5, down_c, _single, (320, 640, 960, 1280)),
-    "d6": _p6_plan(DEPTH_2, down_c, _single, (384, 768, 1152, 1536)),
-    "e6e": _p6_plan(DEPTH_1_5, down_c, e_elan, (320, 640, 960, 1280)),
+    "tiny": Plan(_tiny, _P5_STRIDES, _TINY_ANCHORS, training_head=77, deploy_head=77),
+    "l": _p5_plan(partial(_p5, scale=BASE, neck_taps=Taps.ALL, lead=rep_conv), 105),
+    "x": _p5_plan(partial(_p5, scale=DEPTH_1_5, neck_taps=Taps.EVEN, lead=_plain_lead), 121),
+    "w6": _p6_plan(BASE, strided_conv, _single, (320, 640, 960, 1280), 122),
+    "e6": _p6_plan(DEPTH_1_5, down_c, _single, (320, 640, 960, 1280), 144),
+    "d6": _p6_plan(DEPTH_2, down_c, _single, (384, 768, 1152, 1536), 166),
+    "e6e": _p6_plan(DEPTH_1_5, down_c, e_elan, (320, 640, 960, 1280), 265),
 }
 """Keyed by variant."""
