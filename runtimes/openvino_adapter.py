@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +21,15 @@ RT_INFO_PATH = ["edgeyolo", CONTRACT_KEY]
 
 
 class OpenVinoSession:
-    """One compiled model with one inference request; its output buffers are kept."""
+    """One compiled model; its output buffers are kept. Also an ``AsyncSession``."""
+
+    # One computes, one waits with its input ready: the cores never pause between frames.
+    slots = 2
 
     def __init__(self, compiled: Any, contract: Contract, device: str) -> None:
-        self._request = compiled.create_infer_request()
+        self._requests = [compiled.create_infer_request() for _ in range(self.slots)]
+        self._free = deque(range(self.slots))
+        self._under_way: deque[tuple[int, int, Any]] = deque()
         self._input = compiled.input(contract.input.name)
         self._outputs = [compiled.output(name) for name in contract.output.names]
         self._device = device
@@ -32,20 +40,58 @@ class OpenVinoSession:
         return self._device
 
     def run(self, batch: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:
-        import openvino
+        request = self._requests[0]
+        with _vendor_errors():
+            # Keeps the tensor that shares the caller's memory until the call is over.
+            _shared = self._feed(request, batch)
+            request.infer()
+            return self._results(request)
 
-        try:
-            # Shares the caller's memory: the call is synchronous, so the buffer is ours meanwhile.
-            self._request.set_tensor(self._input, openvino.Tensor(batch, shared_memory=True))
-            self._request.infer()
-            tensors = [self._request.get_tensor(output).data for output in self._outputs]
-        except RuntimeError as error:
-            raise BackendError(f"OpenVINO could not run the model: {one_line(error)}") from error
-        return tuple(np.asarray(tensor, np.float32) for tensor in tensors)
+    def submit(self, batch: NDArray[Any], ticket: int) -> None:
+        if not self._free:
+            raise RuntimeError(f"all {self.slots} slots are under way; collect first")
+        slot = self._free[0]
+        with _vendor_errors():
+            shared = self._feed(self._requests[slot], batch)
+            self._requests[slot].start_async()
+        self._free.popleft()
+        self._under_way.append((ticket, slot, shared))
+
+    def collect(self) -> tuple[int, tuple[NDArray[np.float32], ...]]:
+        if not self._under_way:
+            raise RuntimeError("nothing is under way; submit first")
+        ticket, slot, _ = self._under_way.popleft()
+        self._free.append(slot)
+        with _vendor_errors():
+            self._requests[slot].wait()
+            return ticket, self._results(self._requests[slot])
 
     def close(self) -> None:
-        self._request = None
+        while self._under_way:
+            _, slot, _ = self._under_way.popleft()
+            with _vendor_errors():
+                self._requests[slot].wait()
+        self._requests = []
         self.compiled = None
+
+    def _feed(self, request: Any, batch: NDArray[Any]) -> Any:
+        import openvino
+
+        shared = openvino.Tensor(batch, shared_memory=True)
+        request.set_tensor(self._input, shared)
+        return shared
+
+    def _results(self, request: Any) -> tuple[NDArray[np.float32], ...]:
+        tensors = [request.get_tensor(output).data for output in self._outputs]
+        return tuple(np.asarray(tensor, np.float32) for tensor in tensors)
+
+
+@contextmanager
+def _vendor_errors() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        raise BackendError(f"OpenVINO could not run the model: {one_line(error)}") from error
 
 
 class OpenVinoRuntime:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +56,41 @@ class Session(Protocol):
 
     def close(self) -> None:
         """Free the model; using the session afterwards is an error."""
+
+
+@runtime_checkable
+class AsyncSession(Protocol):
+    """A session that computes while its caller prepares the next batch; first in, first out.
+
+    Used from one thread, and never together with ``run``.
+    """
+
+    @property
+    def slots(self) -> int:
+        """How many batches may be under way, at least 1."""
+
+    def submit(self, batch: NDArray[Any], ticket: int) -> None:
+        """Start on a batch, as for ``run``; it must not change before it is collected.
+
+        Args:
+            batch: As for ``run``.
+            ticket: Comes back with the result.
+
+        Raises:
+            BackendError: The vendor library failed.
+            RuntimeError: All slots are under way: a mistake of the caller.
+        """
+
+    def collect(self) -> tuple[int, tuple[NDArray[np.float32], ...]]:
+        """Wait for the oldest batch.
+
+        Returns:
+            Its ticket, and outputs as of ``run``, which hold until the next ``submit``.
+
+        Raises:
+            BackendError: The vendor library failed on that batch.
+            RuntimeError: Nothing is under way: a mistake of the caller.
+        """
 
 
 @dataclass(frozen=True, slots=True)
