@@ -56,12 +56,14 @@ def draw_symbol(class_id: int, side_px: int) -> Symbol:
 def _regular(corners: int, turn: float, radius: float = 0.5) -> Outline:
     """A regular polygon about the centre; *turn* in parts of a full circle."""
     angles = 2 * np.pi * (np.arange(corners) / corners + turn)
-    return 0.5 + radius * np.stack((np.sin(angles), -np.cos(angles)), axis=1)
+    corners_xy: Outline = 0.5 + radius * np.stack((np.sin(angles), -np.cos(angles)), axis=1)
+    return corners_xy
 
 
 def _dot(corners: int, radius: float, right: float, down: float) -> Outline:
     """A small disc, *right* and *down* of the centre."""
-    return _regular(corners, 0.0, radius) + np.array((right, down))
+    moved: Outline = _regular(corners, 0.0, radius) + np.array((right, down))
+    return moved
 
 
 def _shrunk(outline: Outline, factor: float) -> Outline:

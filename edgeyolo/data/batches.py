@@ -1,0 +1,259 @@
+"""Training batches: shuffled, augmented, the same again whenever the same seed asks for them.
+
+Every sample draws from a generator seeded by (seed, epoch, position, picture), so a batch does not
+depend on the number of workers, on what was loaded before (resume), or on the number of
+processes: rank r of w takes its slice of each global batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from edgeyolo.data.sample import Sample
+from edgeyolo.data.sample_source import SampleSource
+from edgeyolo.errors import DatasetError
+from edgeyolo.spec import ColorOrder, Family
+
+# YOLOX keeps at most so many objects of a picture.
+YOLOX_MOST_OBJECTS = 120
+_REPLACEMENTS = 10
+
+
+class Augmentation(Protocol):
+    """How a training sample is made; ``YoloxAugmentation`` and ``YoloV7Augmentation``."""
+
+    def sample(
+        self,
+        source: SampleSource,
+        index: int,
+        input_hw: tuple[int, int],
+        rng: np.random.Generator,
+    ) -> Sample: ...
+
+    def closing(self) -> Augmentation:
+        """The augmentation of the last epochs."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """One training step's pictures.
+
+    Attributes:
+        images: (B, 3, H, W) uint8, channels in the family's order (YOLOX BGR, YOLOv7 RGB),
+            values 0..255.
+        targets: YOLOX (B, M, 5) float32 rows class, cx, cy, w, h in pixels, zero rows below;
+            YOLOv7 (T, 6) float32 rows picture, class, cx, cy, w, h as parts of the input size.
+        unreadable: Pictures that could not be read and were replaced, as messages.
+    """
+
+    images: torch.Tensor
+    targets: torch.Tensor
+    unreadable: tuple[str, ...] = ()
+
+
+class _Key(NamedTuple):
+    """What one sample depends on."""
+
+    epoch: int
+    position: int
+    picture: int
+    closing: bool
+
+
+class TrainingBatches:
+    """Batches of a data set, epoch by epoch.
+
+    Args:
+        source: Where the pictures come from.
+        augmentation: How a sample is made.
+        family: Decides target format and channel order.
+        input_hw: Size of the images.
+        batch_size: Pictures per batch of this process.
+        seed: Of the order and of every augmentation.
+        workers: Processes that prepare batches; 0 prepares in this one.
+        rank: This process among *world*.
+        world: Processes that train together; a global batch has batch_size * world pictures.
+    """
+
+    def __init__(
+        self,
+        source: SampleSource,
+        augmentation: Augmentation,
+        *,
+        family: Family,
+        input_hw: tuple[int, int],
+        batch_size: int,
+        seed: int,
+        workers: int = 0,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        if batch_size < 1 or not 0 <= rank < world:
+            raise ValueError(f"batch_size {batch_size}, rank {rank} of {world} make no sense")
+        self._order = _EpochOrder(len(source), batch_size, seed, rank, world)
+        self._loader: DataLoader[_Prepared] = DataLoader(
+            _Samples(source, augmentation, input_hw, seed),
+            batch_sampler=self._order,
+            num_workers=workers,
+            collate_fn=_Collate(family),
+            worker_init_fn=_start_worker,
+            persistent_workers=workers > 0,
+            prefetch_factor=3 if workers else None,
+            # The RAM cache is inherited by fork.
+            multiprocessing_context="fork" if workers else None,
+        )
+
+    def __len__(self) -> int:
+        """Batches per epoch; pictures that fill no whole batch wait for another epoch's order."""
+        return self._order.batches
+
+    def epoch(self, epoch: int, *, start: int = 0, closing: bool = False) -> Iterator[Batch]:
+        """The batches of one epoch.
+
+        Args:
+            epoch: From 0; decides order and draws.
+            start: First batch wanted (to resume within an epoch).
+            closing: Use the augmentation of the last epochs.
+        """
+        self._order.epoch, self._order.start, self._order.closing = epoch, start, closing
+        # The collate function makes batches of the samples; the loader's type cannot say so.
+        batches: Iterator[Batch] = iter(self._loader)
+        return batches
+
+
+def epoch_order(count: int, needed: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """(needed,) int64: picture of each position; whole permutations one after another."""
+    rng = np.random.default_rng((seed, epoch))
+    rounds = -(-needed // count)
+    return np.concatenate([rng.permutation(count) for _ in range(rounds)])[:needed]
+
+
+class _EpochOrder(Sampler[list[_Key]]):
+    def __init__(self, count: int, batch_size: int, seed: int, rank: int, world: int) -> None:
+        self._count, self._batch_size, self._seed = count, batch_size, seed
+        self._rank, self._world = rank, world
+        # A data set smaller than the global batch is repeated within it.
+        self.batches = max(count // (batch_size * world), 1)
+        self.epoch, self.start, self.closing = 0, 0, False
+
+    def __len__(self) -> int:
+        return self.batches - self.start
+
+    def __iter__(self) -> Iterator[list[_Key]]:
+        size = self._batch_size * self._world
+        order = epoch_order(self._count, self.batches * size, self._seed, self.epoch)
+        for batch in range(self.start, self.batches):
+            first = batch * size + self._rank * self._batch_size
+            yield [
+                _Key(self.epoch, position, int(order[position]), self.closing)
+                for position in range(first, first + self._batch_size)
+            ]
+
+
+class _Prepared(NamedTuple):
+    sample: Sample
+    unreadable: tuple[str, ...]
+
+
+class _Samples(Dataset[_Prepared]):
+    def __init__(
+        self,
+        source: SampleSource,
+        augmentation: Augmentation,
+        input_hw: tuple[int, int],
+        seed: int,
+    ) -> None:
+        self._source = source
+        self._augmentations = {False: augmentation, True: augmentation.closing()}
+        self._input_hw = input_hw
+        self._seed = seed
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, key: _Key) -> _Prepared:
+        """The sample of *key*; one that cannot be read is replaced by the next picture."""
+        messages: list[str] = []
+        for attempt in range(_REPLACEMENTS):
+            index = (key.picture + attempt) % len(self._source)
+            rng = np.random.default_rng((self._seed, key.epoch, key.position, index, attempt))
+            augmentation = self._augmentations[key.closing]
+            try:
+                sample = augmentation.sample(self._source, index, self._input_hw, rng)
+            except DatasetError as error:
+                messages.append(str(error))
+                continue
+            return _Prepared(sample, tuple(messages))
+        raise DatasetError(
+            f"{_REPLACEMENTS} pictures in a row are unreadable; last: {messages[-1]}"
+        )
+
+
+class _Collate:
+    """Samples to tensors; runs in the workers."""
+
+    def __init__(self, family: Family) -> None:
+        self._family = family
+
+    def __call__(self, prepared: list[_Prepared]) -> Batch:
+        samples = [item.sample for item in prepared]
+        unreadable = tuple(message for item in prepared for message in item.unreadable)
+        order = ColorOrder.BGR if self._family is Family.YOLOX else ColorOrder.RGB
+        images = images_tensor(samples, order)
+        targets = (
+            yolox_targets(samples) if self._family is Family.YOLOX else yolov7_targets(samples)
+        )
+        return Batch(images, targets, unreadable)
+
+
+def images_tensor(samples: list[Sample], order: ColorOrder) -> torch.Tensor:
+    """(B, 3, H, W) uint8 of samples of one size."""
+    height, width = samples[0].hw
+    images = np.empty((len(samples), 3, height, width), np.uint8)
+    for place, sample in zip(images, samples, strict=True):
+        frame = sample.frame_bgr if order is ColorOrder.BGR else sample.frame_bgr[..., ::-1]
+        place[...] = frame.transpose(2, 0, 1)
+    return torch.from_numpy(images)
+
+
+def yolox_targets(samples: list[Sample], most: int = YOLOX_MOST_OBJECTS) -> torch.Tensor:
+    """(B, M, 5) float32 rows class, cx, cy, w, h in pixels; zero rows fill up."""
+    targets = np.zeros((len(samples), most, 5), np.float32)
+    for rows, sample in zip(targets, samples, strict=True):
+        count = min(len(sample), most)
+        rows[:count, 0] = sample.class_ids[:count]
+        rows[:count, 1:] = centres(sample.boxes_xyxy[:count])
+    return torch.from_numpy(targets)
+
+
+def yolov7_targets(samples: list[Sample]) -> torch.Tensor:
+    """(T, 6) float32 rows picture, class, cx, cy, w, h as parts of the picture's size."""
+    rows = []
+    for index, sample in enumerate(samples):
+        size = np.array([sample.hw[1], sample.hw[0]] * 2, np.float64)
+        picture = np.full((len(sample), 1), index)
+        rows.append(
+            np.concatenate(
+                (picture, sample.class_ids[:, None], centres(sample.boxes_xyxy) / size), axis=1
+            )
+        )
+    return torch.from_numpy(np.concatenate(rows).astype(np.float32))
+
+
+def centres(boxes_xyxy: NDArray[np.float64]) -> NDArray[np.float64]:
+    """x1 y1 x2 y2 as cx, cy, w, h."""
+    low, high = boxes_xyxy[:, :2], boxes_xyxy[:, 2:]
+    return np.concatenate(((low + high) / 2, high - low), axis=1)
+
+
+def _start_worker(_: int) -> None:
+    # One picture per worker at a time: OpenCV's own threads would only fight over the cores.
+    cv2.setNumThreads(0)
