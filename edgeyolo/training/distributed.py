@@ -1,0 +1,143 @@
+"""One process or many: torchrun starts them, torch.distributed connects them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce as differentiable_all_reduce
+
+from edgeyolo.errors import TrainingError
+
+_Model = TypeVar("_Model", bound=nn.Module)
+
+
+@dataclass(frozen=True, slots=True)
+class Ranks:
+    """This process among its like.
+
+    Attributes:
+        rank: Number of this process over all nodes.
+        count: Processes over all nodes.
+        local_rank: Number of this process on its node; also its GPU.
+    """
+
+    rank: int = 0
+    count: int = 1
+    local_rank: int = 0
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes files and prints."""
+        return self.rank == 0
+
+    def sum(self, value: Tensor) -> Tensor:
+        """The sum of *value* over all processes, without gradient."""
+        if self.count == 1:
+            return value
+        total = value.detach().clone()
+        dist.all_reduce(total)
+        return total
+
+    def barrier(self) -> None:
+        """Wait for all processes."""
+        if self.count > 1:
+            dist.barrier()
+
+    def gather(self, value: Any) -> list[Any]:
+        """The (picklable) *value* of every process, in rank order, on every process."""
+        if self.count == 1:
+            return [value]
+        gathered: list[Any] = [None] * self.count
+        dist.all_gather_object(gathered, value)
+        return gathered
+
+    def from_first(self, value: Any) -> Any:
+        """The (picklable) *value* of the first process, on every process."""
+        if self.count == 1:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box, src=0)
+        return box[0]
+
+
+@contextmanager
+def joined_ranks(device: torch.device) -> Iterator[Ranks]:
+    """The processes that torchrun started, or this one alone.
+
+    Raises:
+        TrainingError: torchrun's variables are there but the processes cannot meet.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield Ranks()
+        return
+    if dist.is_initialized():
+        yield Ranks(dist.get_rank(), dist.get_world_size(), int(os.environ.get("LOCAL_RANK", "0")))
+        return
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    try:
+        dist.init_process_group(backend)
+    except (ValueError, RuntimeError) as error:
+        raise TrainingError(f"processes started by torchrun cannot meet: {error}") from error
+    try:
+        yield Ranks(dist.get_rank(), dist.get_world_size(), int(os.environ["LOCAL_RANK"]))
+    finally:
+        dist.destroy_process_group()
+
+
+class CommonBatchNorm(nn.BatchNorm2d):
+    """Batch normalisation over the pictures of all processes, on any device.
+
+    ``torch.nn.SyncBatchNorm`` runs on CUDA only. Mean and squared deviation are summed in two
+    rounds, since the sum of squares less the squared mean loses digits.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(x)
+        self.num_batches_tracked: Tensor | None
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+        axes = (0, 2, 3)
+        own = torch.full((1,), x.numel() / x.shape[1], device=x.device)
+        sums = differentiable_all_reduce(torch.cat((x.float().sum(dim=axes), own)))
+        count = sums[-1].detach()
+        mean = sums[:-1] / count
+        centred = x.float() - mean[:, None, None]
+        variance = differentiable_all_reduce(centred.pow(2).sum(dim=axes)) / count
+        if self.running_mean is not None and self.running_var is not None:
+            momentum = 0.1 if self.momentum is None else self.momentum
+            with torch.no_grad():
+                self.running_mean.lerp_(mean, momentum)
+                self.running_var.lerp_(variance * (count / (count - 1)), momentum)
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        normalised: Tensor = centred * scale[:, None, None] + self.bias[:, None, None]
+        return normalised.to(x.dtype)
+
+
+def synchronized(model: _Model, device: torch.device) -> _Model:
+    """*model* with batch statistics over all processes; names of its state stay."""
+    if device.type == "cuda":
+        converted: _Model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        return converted
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if type(child) is nn.BatchNorm2d:
+                setattr(module, name, _common(child))
+    return model
+
+
+def _common(norm: nn.BatchNorm2d) -> CommonBatchNorm:
+    momentum = norm.momentum
+    copy = CommonBatchNorm(norm.num_features, eps=norm.eps, momentum=momentum)
+    copy.load_state_dict(norm.state_dict())
+    copy.train(norm.training)
+    for ours, theirs in zip(copy.parameters(), norm.parameters(), strict=True):
+        ours.requires_grad_(theirs.requires_grad)
+    return copy.to(norm.weight.device)

@@ -1,0 +1,459 @@
+"""The training loop: batches in, averaged weights out, resumable bit for bit.
+
+Nothing in it draws from a global random generator: batches depend on (seed, epoch, position)
+and input sizes on (seed, iteration). So the state of a training is its weights, momenta,
+averages and counters; a run that was killed continues from its last checkpoint as if nothing
+had happened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from edgeyolo.data.batches import Batch
+from edgeyolo.data.multiscale import resize_batch
+from edgeyolo.errors import TrainingError
+from edgeyolo.models.detector import Detector
+from edgeyolo.spec import Family
+from edgeyolo.training.batch_source import BatchSource, on_device
+from edgeyolo.training.distributed import Ranks, synchronized
+from edgeyolo.training.ema import MovingAverage
+from edgeyolo.training.losses import loss_for, uses_auxiliary_heads
+from edgeyolo.training.optimizer import apply_settings, build_optimizer
+from edgeyolo.training.plan import MixedPrecision, TrainingPlan, input_size_at
+from edgeyolo.training.recipe import (
+    YoloV7Recipe,
+    YoloxRecipe,
+    accumulation,
+    scaled_decay,
+    warmup_iterations,
+)
+from edgeyolo.training.schedules import EpochDecay, Schedule, StepSettings, WarmCosine
+from edgeyolo.training.yolox_loss import YoloxLoss
+
+_DTYPES = {MixedPrecision.BF16: torch.bfloat16, MixedPrecision.FP16: torch.float16}
+
+
+class Accuracy(NamedTuple):
+    """What an evaluation says: COCO AP and AP50, 0..1."""
+
+    ap: float
+    ap50: float
+
+    def fitness(self, family: Family) -> float:
+        """What "best" means to the family."""
+        return self.ap if family is Family.YOLOX else 0.1 * self.ap50 + 0.9 * self.ap
+
+
+Evaluate = Callable[[Detector], Accuracy]
+
+
+class IterationLog(NamedTuple):
+    """One iteration, for a progress display."""
+
+    epoch: int
+    position: int
+    batches: int
+    settings: StepSettings
+    input_hw: tuple[int, int]
+    parts: Mapping[str, float]
+    unreadable: tuple[str, ...]
+    pictures_per_second: float
+
+
+class Observer(Protocol):
+    """Follows a training: displays, writes, saves. Called on every process."""
+
+    def iteration(self, log: IterationLog) -> None:
+        """After each batch."""
+
+    def epoch(self, trainer: Trainer, row: Mapping[str, float], *, best: bool) -> None:
+        """After each epoch and its evaluation; *trainer* can be saved now."""
+
+    def within_epoch(self, trainer: Trainer) -> None:
+        """Every ``checkpoint_interval`` iterations; *trainer* can be saved now."""
+
+
+@dataclass
+class Position:
+    """Where a training is, and what it has seen.
+
+    Attributes:
+        epoch: Current epoch, from 0; equals the number of epochs when done.
+        batch: Next batch of the epoch.
+        best_fitness: Of all evaluations.
+        best_epoch: Where it was reached; -1 before the first evaluation.
+        evaluations_since_best: For early stopping.
+        stopped_early: Whether patience ran out.
+        history: One row of numbers per epoch.
+        sums: Loss parts summed over the batches of the current epoch.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    best_fitness: float = -1.0
+    best_epoch: int = -1
+    evaluations_since_best: int = 0
+    stopped_early: bool = False
+    history: list[dict[str, float]] = field(default_factory=list)
+    sums: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class _Clock:
+    """Where the wall time of an epoch goes."""
+
+    waiting: float = 0.0
+    computing: float = 0.0
+    pictures: int = 0
+
+
+class Trainer:
+    """Trains one detector.
+
+    Args:
+        model: In the training form; trained in place.
+        plan: Everything the result depends on.
+        source: This process's batches.
+        device: Where to compute.
+        ranks: The processes that train together.
+        evaluate: Measures the averaged model, on all processes at once; ``None`` for never.
+        observer: Display and files.
+    """
+
+    def __init__(
+        self,
+        model: Detector,
+        plan: TrainingPlan,
+        source: BatchSource,
+        *,
+        device: torch.device,
+        ranks: Ranks | None = None,
+        evaluate: Evaluate | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        self.plan = plan
+        self.source = source
+        self.device = device
+        self.ranks = ranks or Ranks()
+        self.position = Position()
+        self._evaluate = evaluate
+        self._observer = observer
+        self._bad_batches = 0
+        self.model = model.to(device)
+        self._freeze()
+        self.average = MovingAverage(self.model, plan.recipe.ema_decay)
+        if self.ranks.count > 1 and plan.recipe.sync_batch_norm:
+            self.model = synchronized(self.model, device)
+        self.schedule = schedule_for(plan, len(source))
+        decay = plan.recipe.weight_decay
+        if isinstance(plan.recipe, YoloV7Recipe):
+            decay = scaled_decay(plan.recipe, plan.batch)
+        self.optimizer = build_optimizer(
+            self.model, lr=0.0, momentum=plan.recipe.momentum, weight_decay=decay
+        )
+        self.scaler = torch.amp.GradScaler(
+            device.type, enabled=plan.precision is MixedPrecision.FP16
+        )
+        self.loss = loss_for(self.model, plan, self.ranks)
+        self._network = self._distributed()
+
+    @property
+    def iteration(self) -> int:
+        """Batches since the beginning of the training."""
+        return self.position.epoch * len(self.source) + self.position.batch
+
+    def fit(self) -> Position:
+        """Train to the end, or until patience runs out.
+
+        Raises:
+            TrainingError: The loss stayed infinite or NaN.
+        """
+        while self.position.epoch < self.plan.epochs and not self.position.stopped_early:
+            clock = self._train_epoch()
+            self._finish_epoch(clock)
+        return self.position
+
+    def _train_epoch(self) -> _Clock:
+        place, clock = self.position, _Clock()
+        self._to_train_mode()
+        closing = self.plan.in_final_phase(place.epoch)
+        if isinstance(self.loss, YoloxLoss):
+            self.loss.l1 = closing
+        batches = self.source.epoch(place.epoch, start=place.batch, closing=closing)
+        started = time.perf_counter()
+        for batch in batches:
+            fetched = time.perf_counter()
+            clock.waiting += fetched - started
+            log = self._train_batch(batch)
+            place.batch += 1
+            clock.pictures += len(batch.images) * self.ranks.count
+            started = time.perf_counter()
+            clock.computing += started - fetched
+            if self._observer is not None:
+                spent = clock.waiting + clock.computing
+                self._observer.iteration(log._replace(pictures_per_second=clock.pictures / spent))
+                interval = self.plan.checkpoint_interval
+                if interval and place.batch % interval == 0 and place.batch < len(self.source):
+                    self._observer.within_epoch(self)
+                started = time.perf_counter()
+        if place.batch != len(self.source):
+            raise TrainingError(
+                f"epoch {place.epoch} ended after {place.batch} of {len(self.source)} batches"
+            )
+        return clock
+
+    def _train_batch(self, batch: Batch) -> IterationLog:
+        iteration, plan = self.iteration, self.plan
+        settings = self.schedule.at(iteration)
+        apply_settings(self.optimizer, settings)
+        input_hw = input_size_at(plan, self.model.input_multiple, iteration)
+        images, targets = on_device(batch, self.device, self.model.family)
+        images, targets = resize_batch(images, targets, input_hw, self.model.family)
+        stepping = iteration % settings.accumulate == 0
+        # DDP adds gradients up over processes with every backward unless told to wait.
+        quiet = (
+            self._network.no_sync()
+            if isinstance(self._network, DistributedDataParallel) and not stepping
+            else contextlib.nullcontext()
+        )
+        with quiet:
+            raw = self._forward(images)
+            report = self.loss(raw, targets)
+            names = list(report.parts)
+            sums = self.ranks.sum(torch.stack([report.parts[name] for name in names])).tolist()
+            parts = dict(zip(names, sums, strict=True))
+            if not all(abs(value) < float("inf") for value in sums):
+                self._complain(parts, settings, input_hw)
+                return self._log(settings, input_hw, parts, batch.unreadable)
+            self._bad_batches = 0
+            total = report.total
+            if isinstance(self.loss, YoloxLoss):
+                total = total / settings.accumulate
+            torch.autograd.backward(self.scaler.scale(total))
+        if stepping:
+            self._step()
+        for name, value in parts.items():
+            self.position.sums[name] = self.position.sums.get(name, 0.0) + value
+        self.position.sums["batches"] = self.position.sums.get("batches", 0.0) + 1
+        return self._log(settings, input_hw, parts, batch.unreadable)
+
+    def _forward(self, images: Tensor) -> list[Tensor]:
+        dtype = _DTYPES.get(self.plan.precision)
+        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
+            raw: list[Tensor] = self._network(images)
+        levels = len(self.model.strides)
+        return raw if uses_auxiliary_heads(self.plan) else raw[:levels]
+
+    def _step(self) -> None:
+        if self.plan.recipe.clip_norm:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self._trained(), self.plan.recipe.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.average.update(self.model)
+
+    def _complain(
+        self, parts: Mapping[str, float], settings: StepSettings, input_hw: tuple[int, int]
+    ) -> None:
+        """Leave the batch out; give up when that happens too often in a row."""
+        self._bad_batches += 1
+        self._repair_statistics()
+        if self._bad_batches < self.plan.recipe.max_bad_batches:
+            return
+        shown = ", ".join(f"{name} {value:g}" for name, value in parts.items())
+        weights = sum(int((~torch.isfinite(p)).sum()) for p in self.model.parameters())
+        rate = "lr_per_picture" if isinstance(self.plan.recipe, YoloxRecipe) else "lr"
+        raise TrainingError(
+            f"the loss was not finite for {self._bad_batches} batches in a row (epoch "
+            f"{self.position.epoch}, batch {self.position.batch}, input "
+            f"{input_hw[0]}x{input_hw[1]}, learning rate {settings.lr[1]:g}, "
+            f"{self.plan.precision}; {shown}; {weights} weights are not finite); lower the "
+            f"learning rate (--set {rate}=...), clip gradients (--set clip_norm=10) or use "
+            f"--precision bf16 or fp32, and resume from the last checkpoint"
+        )
+
+    @torch.no_grad()
+    def _repair_statistics(self) -> None:
+        """Take batch statistics that the bad batch ruined back from the average."""
+        good = self.average.state_dict()
+        for name, value in self.model.state_dict().items():
+            if name.endswith((".running_mean", ".running_var")) and not value.isfinite().all():
+                value.copy_(good[name])
+
+    def _log(
+        self,
+        settings: StepSettings,
+        input_hw: tuple[int, int],
+        parts: Mapping[str, float],
+        unreadable: tuple[str, ...],
+    ) -> IterationLog:
+        return IterationLog(
+            self.position.epoch,
+            self.position.batch,
+            len(self.source),
+            settings,
+            input_hw,
+            parts,
+            unreadable,
+            pictures_per_second=0.0,
+        )
+
+    def _finish_epoch(self, clock: _Clock) -> None:
+        place, plan = self.position, self.plan
+        batches = place.sums.pop("batches", 0.0)
+        row = {"epoch": float(place.epoch), "lr": self.optimizer.param_groups[1]["lr"]}
+        row |= {f"loss/{name}": value / batches for name, value in place.sums.items()}
+        spent = max(clock.waiting + clock.computing, 1e-9)
+        row["pictures_per_second"] = clock.pictures / spent
+        row["compute_share"] = clock.computing / spent
+        best = False
+        if self._evaluate is not None and plan.evaluates_after(place.epoch):
+            accuracy = self._evaluate(self.average.model)
+            row |= {"ap": accuracy.ap, "ap50": accuracy.ap50}
+            best = self._judge(accuracy)
+        place.history.append(row)
+        place.sums = {}
+        place.epoch, place.batch = place.epoch + 1, 0
+        if self._observer is not None:
+            self._observer.epoch(self, row, best=best)
+
+    def _judge(self, accuracy: Accuracy) -> bool:
+        place = self.position
+        fitness = accuracy.fitness(self.model.family)
+        if fitness > place.best_fitness:
+            place.best_fitness, place.best_epoch = fitness, place.epoch
+            place.evaluations_since_best = 0
+            return True
+        place.evaluations_since_best += 1
+        patience = self.plan.recipe.patience
+        place.stopped_early = bool(patience) and place.evaluations_since_best >= patience
+        return False
+
+    def _trained(self) -> list[nn.Parameter]:
+        return [p for p in self.model.parameters() if p.requires_grad]
+
+    def _freeze(self) -> None:
+        for prefix in self.plan.freeze:
+            frozen = [p for n, p in self.model.named_parameters() if n.startswith(prefix)]
+            if not frozen:
+                tops = sorted({n.split(".")[0] for n, _ in self.model.named_parameters()})
+                raise TrainingError(
+                    f"nothing to freeze under {prefix!r}; parameters start with: {', '.join(tops)}"
+                )
+            for parameter in frozen:
+                parameter.requires_grad_(False)
+        if not self._trained():
+            raise TrainingError("everything is frozen; leave some parameters to train")
+
+    def _to_train_mode(self) -> None:
+        self.model.train()
+        for name, module in self.model.named_modules():
+            # Frozen layers keep their statistics, too.
+            if isinstance(module, nn.modules.batchnorm._BatchNorm) and any(
+                f"{name}.".startswith(prefix) for prefix in self.plan.freeze
+            ):
+                module.eval()
+
+    def _distributed(self) -> nn.Module:
+        if self.ranks.count == 1:
+            return self.model
+        return DistributedDataParallel(
+            self.model,
+            device_ids=[self.device] if self.device.type == "cuda" else None,
+            # With common statistics the buffers are equal anyway.
+            broadcast_buffers=not self.plan.recipe.sync_batch_norm,
+            find_unused_parameters=isinstance(self.plan.recipe, YoloV7Recipe)
+            and len(self.model.strides) == 4
+            and not uses_auxiliary_heads(self.plan),
+        )
+
+
+def schedule_for(plan: TrainingPlan, iterations_per_epoch: int) -> Schedule:
+    """The family's schedule of *plan*.
+
+    Raises:
+        TrainingError: There are no batches.
+    """
+    recipe = plan.recipe
+    if not iterations_per_epoch:
+        raise TrainingError(
+            f"an epoch has no batch: fewer pictures than the batch of {plan.batch}; "
+            "use a smaller --batch"
+        )
+    if isinstance(recipe, YoloxRecipe):
+        accumulate = accumulation(recipe.nominal_batch, plan.batch)
+        return WarmCosine(
+            peak_lr=recipe.lr_per_picture * plan.batch * accumulate,
+            iterations_per_epoch=iterations_per_epoch,
+            epochs=plan.epochs,
+            warmup_epochs=recipe.warmup_epochs,
+            final_epochs=recipe.final_epochs,
+            floor_ratio=recipe.floor_ratio,
+            momentum=recipe.momentum,
+            accumulate=accumulate,
+        )
+    return EpochDecay(
+        lr=recipe.lr,
+        final_ratio=recipe.final_ratio,
+        linear=recipe.linear,
+        iterations_per_epoch=iterations_per_epoch,
+        epochs=plan.epochs,
+        warmup_iterations=warmup_iterations(recipe, iterations_per_epoch, plan.epochs),
+        warmup_momentum=recipe.warmup_momentum,
+        warmup_bias_lr=recipe.warmup_bias_lr,
+        momentum=recipe.momentum,
+        batch=plan.batch,
+        nominal_batch=recipe.nominal_batch or plan.batch,
+    )
+
+
+def training_state(trainer: Trainer) -> dict[str, Any]:
+    """Everything but the averaged weights that a resumed training needs: plain data, tensors."""
+    place = trainer.position
+    return {
+        "model": trainer.model.state_dict(),
+        "optimizer": trainer.optimizer.state_dict(),
+        "scaler": trainer.scaler.state_dict(),
+        "average_updates": trainer.average.updates,
+        # Gradients that wait for more batches before a step.
+        "gradients": {
+            name: parameter.grad
+            for name, parameter in trainer.model.named_parameters()
+            if parameter.grad is not None
+        },
+        "position": {name: getattr(place, name) for name in Position.__dataclass_fields__},
+    }
+
+
+def restore(trainer: Trainer, average: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+    """Put *trainer* where ``training_state`` was taken.
+
+    Args:
+        trainer: Freshly made with the same plan.
+        average: State of the averaged model.
+        state: What ``training_state`` gave.
+
+    Raises:
+        TrainingError: The state is of another network or another version.
+    """
+    try:
+        trainer.model.load_state_dict(state["model"])
+        trainer.average.load(dict(average), int(state["average_updates"]))
+        trainer.optimizer.load_state_dict(state["optimizer"])
+        trainer.scaler.load_state_dict(state["scaler"])
+        trainer.position = Position(**state["position"])
+        parameters = dict(trainer.model.named_parameters())
+        for name, gradient in state["gradients"].items():
+            parameters[name].grad = gradient.to(trainer.device).clone()
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise TrainingError(f"the checkpoint does not continue this training: {error}") from error

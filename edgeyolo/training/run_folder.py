@@ -1,0 +1,141 @@
+"""The folder of a run: what it was asked, what it ran with, how it went, what came out.
+
+    config.json        the request and every hyper-parameter
+    environment.json   versions, machine, commit
+    log.csv            one row per epoch
+    curves.png         the same as a picture
+    tensorboard/       the same for TensorBoard
+    last.pt            to resume from; best.pt, to export
+
+Every file but TensorBoard's appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from edgeyolo.atomic import atomic_file
+from edgeyolo.errors import OutputError, needs
+from edgeyolo.training.curves import draw_curves
+from edgeyolo.training.loop import IterationLog, Trainer
+from edgeyolo.training.progress import ProgressLine
+
+LAST = "last.pt"
+BEST = "best.pt"
+SaveCheckpoint = Callable[[Trainer, Path], None]
+
+
+def new_run_folder(folder: Path) -> Path:
+    """Make *folder*, which must be new or empty.
+
+    Raises:
+        OutputError: It holds something.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise OutputError(
+            f"{folder} exists; continue that run with --resume {folder}, or choose another --output"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make {folder}: {error.strerror}") from error
+    return folder
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write plain data, atomically."""
+    with atomic_file(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def write_log(path: Path, history: Sequence[Mapping[str, float]]) -> None:
+    """Write one CSV row per epoch; cells of epochs without evaluation stay empty."""
+    columns = list(dict.fromkeys(name for row in history for name in row))
+    with atomic_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, restval="")
+        writer.writeheader()
+        writer.writerows({k: _cell(v) for k, v in row.items()} for row in history)
+
+
+def _cell(value: float) -> str:
+    return f"{value:.8g}"
+
+
+class RunFolder:
+    """Follows a training on the first process: progress, log, checkpoints.
+
+    Args:
+        folder: Exists.
+        epochs: Of the whole training.
+        save: Writes a checkpoint of a trainer.
+        resumed_at: First epoch of this process, for TensorBoard.
+        tensorboard: Whether TensorBoard's files are written.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        epochs: int,
+        save: SaveCheckpoint,
+        resumed_at: int = 0,
+        tensorboard: bool = True,
+    ) -> None:
+        self.folder = folder
+        self._save = save
+        self._progress = ProgressLine(epochs)
+        self._board: Any = None
+        if tensorboard:
+            with needs("tensorboard", extra="train"):
+                from torch.utils.tensorboard import SummaryWriter
+            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=resumed_at)
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._board is not None:
+            self._board.close()
+
+    def iteration(self, log: IterationLog) -> None:
+        self._progress.iteration(log)
+
+    def epoch(self, trainer: Trainer, row: Mapping[str, float], *, best: bool) -> None:
+        if best:
+            self._save(trainer, self.folder / BEST)
+        # Written last: what it says to be done is done.
+        self._save(trainer, self.folder / LAST)
+        write_log(self.folder / "log.csv", trainer.position.history)
+        draw_curves(trainer.position.history, self.folder / "curves.png")
+        if self._board is not None:
+            for name, value in row.items():
+                if name != "epoch":
+                    self._board.add_scalar(name, value, int(row["epoch"]))
+            self._board.flush()
+        self._progress.epoch(row, best=best)
+
+    def within_epoch(self, trainer: Trainer) -> None:
+        self._save(trainer, self.folder / LAST)
+
+
+class SilentRank:
+    """Follows a training on the other processes: nothing to do."""
+
+    def iteration(self, log: IterationLog) -> None:
+        """Nothing."""
+
+    def epoch(self, trainer: Trainer, row: Mapping[str, float], *, best: bool) -> None:
+        """Nothing."""
+
+    def within_epoch(self, trainer: Trainer) -> None:
+        """Nothing."""
