@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edgeyolo.contract import CONTRACT_KEY, Contract
 from edgeyolo.errors import BackendError, MissingPackageError, UnsupportedError, needs, one_line
+from edgeyolo.runtimes.containers import onnx_metadata
 from edgeyolo.runtimes.session import RuntimeReport, SessionOptions
 from edgeyolo.spec import Backend, Precision
 
@@ -64,9 +65,7 @@ class OnnxRuntime:
         return OnnxSession(session, contract, device.upper())
 
     def read_contract(self, file: Path) -> str | None:
-        session = _open_session(file, ["CPUExecutionProvider"], 1, optimise=False)
-        text = session.get_modelmeta().custom_metadata_map.get(CONTRACT_KEY)
-        return None if text is None else str(text)
+        return onnx_metadata(file).get(CONTRACT_KEY)
 
     def report(self) -> RuntimeReport:
         try:
@@ -102,9 +101,7 @@ def _providers(device: str) -> list[str]:
     return [provider]
 
 
-def _open_session(
-    file: Path, providers: Sequence[str], threads: int | None, *, optimise: bool = True
-) -> Any:
+def _open_session(file: Path, providers: Sequence[str], threads: int | None) -> Any:
     with needs("onnxruntime", extra="onnx"):
         import onnxruntime
     options = onnxruntime.SessionOptions()
@@ -112,8 +109,6 @@ def _open_session(
     if threads is not None:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-    if not optimise:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         return onnxruntime.InferenceSession(str(file), options, providers=list(providers))
     except Exception as error:

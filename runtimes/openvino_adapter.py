@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edgeyolo.contract import CONTRACT_KEY, Contract
 from edgeyolo.errors import BackendError, MissingPackageError, needs, one_line
+from edgeyolo.runtimes.containers import openvino_contract
 from edgeyolo.runtimes.session import RuntimeReport, SessionOptions
 from edgeyolo.spec import Backend, Precision
 
@@ -118,12 +119,7 @@ class OpenVinoRuntime:
         return OpenVinoSession(compiled, contract, device)
 
     def read_contract(self, file: Path) -> str | None:
-        with needs("openvino", extra="openvino"):
-            import openvino
-        model = _read(openvino.Core(), file)
-        if not model.has_rt_info(RT_INFO_PATH):
-            return None
-        return str(model.get_rt_info(RT_INFO_PATH).astype(str))
+        return openvino_contract(file)
 
     def report(self) -> RuntimeReport:
         try:

@@ -1,0 +1,54 @@
+"""``edgeyolo inspect``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from edgeyolo.cli import options
+
+
+@click.command()
+@click.argument("path", type=options.EXISTING)
+@options.json_option
+def command(*, path: Path, as_json: bool) -> None:
+    """Say what PATH is and whether it is sound: artifact, checkpoint, ONNX, IR, TFLite, engine.
+
+    Exits with 1 where it is not sound.
+    """
+    import msgspec
+
+    from edgeyolo.inspection import inspect
+
+    found = inspect(path)
+    if as_json:
+        options.print_json(
+            {
+                "path": str(found.path),
+                "kind": found.kind,
+                "sound": found.sound,
+                "facts": dict(found.facts),
+                "findings": list(found.findings),
+            }
+        )
+    else:
+        click.echo(f"{path}: {found.kind}, {'sound' if found.sound else 'NOT SOUND'}")
+        for name, value in found.facts.items():
+            click.echo(f"  {name:<14}{_short(msgspec.to_builtins(value))}")
+        for finding in found.findings:
+            click.echo(f"  ! {finding}")
+    if not found.sound:
+        sys.exit(1)
+
+
+def _short(value: object) -> str:
+    """A value on one line of a terminal."""
+    if isinstance(value, dict):
+        text = ", ".join(f"{key} {item}" for key, item in value.items() if item not in (None, ""))
+    elif isinstance(value, list):
+        text = ", ".join(str(item) for item in value)
+    else:
+        text = str(value)
+    return text if len(text) <= 160 else f"{text[:150]} … ({len(text)} characters)"
