@@ -184,10 +184,12 @@ def _openvino(path: Path) -> tuple[dict[str, Any], list[str], bool]:
 
 
 def _tflite(path: Path) -> tuple[dict[str, Any], list[str], bool]:
-    from edgeyolo.tflite.inspection import inspect_tflite
+    from edgeyolo.runtimes.tflite_inspection import inspect_tflite
 
     found = inspect_tflite(path)
-    return _with_contract(path, found.contract, dict(found.facts), list(found.findings), found.sound)
+    return _with_contract(
+        path, found.contract, dict(found.facts), list(found.findings), found.sound
+    )
 
 
 def _engine(path: Path) -> tuple[dict[str, Any], list[str], bool]:
@@ -219,5 +221,3 @@ _READERS: Mapping[str, Callable[[Path], tuple[dict[str, Any], list[str], bool]]]
     "tflite": _tflite,
     "engine": _engine,
 }
-
-

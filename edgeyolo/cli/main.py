@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "predict": ("predict_command", "Find objects in pictures, folders and videos."),
     "verify": ("verify_command", "Compare an artifact with its checkpoint on pictures."),
     "adopt": ("adopt_command", "Give a foreign ONNX detector a contract."),
+    "inspect": ("inspect_command", "Say what a file is and whether it is sound."),
     "runtimes": ("runtimes_command", "List runtimes, versions, devices and precisions."),
 }
 

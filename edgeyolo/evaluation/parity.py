@@ -30,18 +30,20 @@ class ParityLimits:
             1000 px may differ by that fraction of a thousandth of their size.
         score: Score difference of a matched box.
         agreement: Matched detections over all (2 m / (a + b)).
+        dense: Difference of any output value before suppression, relative to 1 + its size.
     """
 
     box_px: float
     score: float
     agreement: float
+    dense: float = np.inf
 
 
 # FP32: rounding only. FP16: 10 bits of mantissa in weights and activations; single boxes with
 # extreme aspect move most. INT8: that the file sees the same scene; its accuracy has a budget
 # of its own (edgeyolo.calibration).
 LIMITS: dict[Precision, ParityLimits] = {
-    Precision.FP32: ParityLimits(box_px=0.1, score=1e-3, agreement=0.99),
+    Precision.FP32: ParityLimits(box_px=0.1, score=1e-3, agreement=0.99, dense=1e-3),
     Precision.FP16: ParityLimits(box_px=8.0, score=0.05, agreement=0.97),
     Precision.INT8: ParityLimits(box_px=np.inf, score=np.inf, agreement=0.60),
 }
@@ -164,6 +166,8 @@ class _Tally:
             problems.append(f"boxes move by {self.box_px:.3g} px (limit {limits.box_px:g})")
         if self.score > limits.score:
             problems.append(f"scores change by {self.score:.3g} (limit {limits.score:g})")
+        if (self.dense or 0.0) > limits.dense:
+            problems.append(f"outputs change by {self.dense:.3g} (limit {limits.dense:g})")
         if agreement < limits.agreement:
             problems.append(
                 f"{self.matched} of {self.reference} detections found, {self.extra} others "
