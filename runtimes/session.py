@@ -21,11 +21,13 @@ class SessionOptions:
         device: ``"auto"``, ``"cpu"``, ``"gpu"``, or a vendor's own name (``"GPU.1"``).
         threads: CPU threads for the network; ``None`` leaves the vendor's default.
         cache_dir: Where compiled models may be kept between processes; ``None`` for nowhere.
+        cuda_graph: TensorRT replays each call as one CUDA graph; other runtimes have none.
     """
 
     device: str = "auto"
     threads: int | None = None
     cache_dir: Path | None = None
+    cuda_graph: bool = False
 
     def __post_init__(self) -> None:
         if self.threads is not None and self.threads < 1:

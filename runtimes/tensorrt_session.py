@@ -1,0 +1,273 @@
+"""A deserialised engine at work: buffers allocated once, one stream, results by name."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeyolo.contract import Contract
+from edgeyolo.errors import BackendError, UnsupportedError, one_line
+from edgeyolo.runtimes.cuda_driver import CapturedGraph, Cuda, DeviceMemory, PinnedMemory, Stream
+from edgeyolo.runtimes.tensorrt_log import logger_of
+from edgeyolo.runtimes.tensorrt_modules import TensorRt
+from edgeyolo.runtimes.tensorrt_outputs import ShapeListener, output_listener
+
+# Calls that may be under way at once: while the GPU works on one, the next is ready behind it.
+# Each has its own pinned memory, and so has the one that the host reads meanwhile; memory on the
+# GPU is used in stream order and exists once.
+DEPTH = 2
+
+
+@dataclass(slots=True)
+class _Slot:
+    """Host side of one call."""
+
+    input: PinnedMemory
+    outputs: tuple[PinnedMemory, ...]
+    shapes: tuple[tuple[int, ...], ...] = ()
+    graphs: dict[int, CapturedGraph] = field(default_factory=dict)
+
+
+class TensorRtSession:
+    """See :class:`edgeyolo.runtimes.session.Session`; :meth:`submit` and :meth:`collect` overlap.
+
+    Args:
+        engine: Deserialised; its tensors are checked against *contract*.
+        cuda: Belongs to the session from here on.
+        cuda_graph: Replay each call as one CUDA graph, for networks of many small kernels.
+    """
+
+    def __init__(
+        self, trt: TensorRt, engine: Any, cuda: Cuda, contract: Contract, *, cuda_graph: bool
+    ) -> None:
+        self._trt = trt
+        self._engine = engine
+        self._cuda = cuda
+        self._input_name = contract.input.name
+        self._output_names = contract.output.names
+        _check_tensors(trt, engine, contract)
+        self._replays = cuda_graph and not trt.is_rtx
+        self._context = _context(trt, engine, cuda_graph=cuda_graph)
+        shape = tuple(engine.get_tensor_shape(self._input_name))
+        self._dynamic = shape[0] < 0
+        self._picture_shape = shape[1:]
+        self._dtype = np.dtype(contract.input.dtype)
+        self._largest = self._largest_batch()
+        self._smallest = 1 if self._dynamic else self._largest
+        self._batch = 0
+        self._listeners: dict[str, ShapeListener] = {}
+        self._stream = Stream(cuda)
+        self._input = DeviceMemory(cuda, self._largest * self._picture_nbytes)
+        self._outputs: tuple[DeviceMemory, ...] = ()
+        self._bind()
+        if cuda_graph and self._listeners:
+            raise UnsupportedError(
+                "a CUDA graph needs outputs of fixed size; this engine suppresses in the graph"
+            )
+        self._free = deque(self._slot() for _ in range(DEPTH + 1))
+        self._under_way: deque[_Slot] = deque()
+
+    @property
+    def device(self) -> str:
+        return f"GPU:{self._cuda.gpu.index} {self._cuda.gpu.name}"
+
+    def run(self, batch: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:
+        self.submit(batch)
+        return self.collect()
+
+    def submit(self, batch: NDArray[Any]) -> None:
+        """Start a call and return; at most ``DEPTH`` may be under way.
+
+        Args:
+            batch: As for :meth:`run`; copied before this returns.
+
+        Raises:
+            ValueError: Shape or dtype is not the engine's, or a call must be collected first.
+            BackendError: CUDA or TensorRT failed.
+        """
+        self._check_batch(batch)
+        if len(self._under_way) == DEPTH:
+            raise ValueError(f"{DEPTH} calls are under way; collect one before the next submit")
+        self._cuda.make_current()
+        slot = self._free.popleft()
+        try:
+            slot.input.array[: batch.nbytes].view(batch.dtype).reshape(batch.shape)[...] = batch
+            self._set_batch(batch.shape[0])
+            self._start(slot, batch.shape[0])
+        except BaseException:
+            self._free.appendleft(slot)
+            raise
+        self._under_way.append(slot)
+
+    def collect(self) -> tuple[NDArray[np.float32], ...]:
+        """Wait for the oldest call under way.
+
+        Returns:
+            As :meth:`run`; the arrays belong to the session and hold until the next but one
+            :meth:`submit`.
+        """
+        if not self._under_way:
+            raise ValueError("no call is under way; submit one first")
+        slot = self._under_way.popleft()
+        self._free.append(slot)
+        self._cuda.make_current()
+        self._stream.wait()
+        return tuple(
+            memory.array[: 4 * int(np.prod(shape))].view(np.float32).reshape(shape)
+            for memory, shape in zip(slot.outputs, slot.shapes, strict=True)
+        )
+
+    def close(self) -> None:
+        if self._context is None:
+            return
+        self._cuda.make_current()
+        self._stream.wait()
+        self._context = self._engine = None
+        for slot in (*self._free, *self._under_way):
+            for graph in slot.graphs.values():
+                graph.close()
+            for memory in (slot.input, *slot.outputs):
+                memory.close()
+        for device_memory in (self._input, *self._outputs):
+            device_memory.close()
+        self._stream.close()
+        self._cuda.close()
+
+    @property
+    def _picture_nbytes(self) -> int:
+        return int(np.prod(self._picture_shape)) * self._dtype.itemsize
+
+    def _largest_batch(self) -> int:
+        if not self._dynamic:
+            return int(self._engine.get_tensor_shape(self._input_name)[0])
+        largest = self._engine.get_tensor_profile_shape(self._input_name, 0)[2]
+        return int(largest[0])
+
+    def _bind(self) -> None:
+        """Give every tensor its memory, large enough for the largest batch."""
+        self._set_batch(self._largest)
+        self._address(self._input_name, self._input)
+        outputs = []
+        for name in self._output_names:
+            shape = tuple(self._context.get_tensor_shape(name))
+            if any(side < 0 for side in shape):
+                # How many boxes survive suppression is known only when it is done.
+                memory = DeviceMemory(self._cuda, self._context.get_max_output_size(name))
+                listener, vendor_object = output_listener(self._trt, memory)
+                self._listeners[name] = listener
+                if not self._context.set_output_allocator(name, vendor_object):
+                    raise BackendError(f"{self._trt} refuses an allocator for output {name!r}")
+            else:
+                memory = DeviceMemory(self._cuda, 4 * int(np.prod(shape)))
+                self._address(name, memory)
+            outputs.append(memory)
+        self._outputs = tuple(outputs)
+
+    def _address(self, name: str, memory: DeviceMemory) -> None:
+        if not self._context.set_tensor_address(name, memory.address):
+            raise BackendError(f"{self._trt} refuses the memory of tensor {name!r}")
+
+    def _slot(self) -> _Slot:
+        return _Slot(
+            PinnedMemory(self._cuda, self._input.nbytes),
+            tuple(PinnedMemory(self._cuda, memory.nbytes) for memory in self._outputs),
+        )
+
+    def _check_batch(self, batch: NDArray[Any]) -> None:
+        if batch.dtype != self._dtype or batch.shape[1:] != self._picture_shape:
+            raise ValueError(
+                f"the engine takes (B, {', '.join(map(str, self._picture_shape))}) {self._dtype}, "
+                f"got {batch.shape} {batch.dtype}"
+            )
+        if not self._smallest <= batch.shape[0] <= self._largest:
+            takes = f"1 to {self._largest}" if self._dynamic else f"exactly {self._largest}"
+            raise ValueError(f"the engine takes {takes} pictures per call, got {batch.shape[0]}")
+
+    def _set_batch(self, count: int) -> None:
+        if count == self._batch:
+            return
+        if self._dynamic:
+            shape = (count, *self._picture_shape)
+            if not self._context.set_input_shape(self._input_name, shape):
+                raise BackendError(f"{self._trt} refuses the input shape {shape}")
+        self._batch = count
+
+    def _start(self, slot: _Slot, count: int) -> None:
+        if not self._replays:
+            self._enqueue(slot, count)
+        elif count in slot.graphs:
+            slot.graphs[count].launch(self._stream)
+            slot.shapes = self._shapes()
+        else:
+            # TensorRT does deferred work in the first call of a shape: that one runs normally.
+            self._enqueue(slot, count)
+            self._stream.wait()
+            graph = CapturedGraph(self._cuda)
+            graph.begin(self._stream)
+            try:
+                self._enqueue(slot, count)
+            finally:
+                graph.end(self._stream)
+            slot.graphs[count] = graph
+
+    def _enqueue(self, slot: _Slot, count: int) -> None:
+        self._stream.upload(slot.input, self._input, count * self._picture_nbytes)
+        _, log = logger_of(self._trt)
+        with log.collecting():
+            done = self._context.execute_async_v3(self._stream.handle)
+            problem = log.last_error()
+        if not done:
+            raise BackendError(
+                f"{self._trt} could not run: {one_line(problem or 'no reason given')}"
+            )
+        slot.shapes = self._shapes()
+        for memory, pinned, shape in zip(self._outputs, slot.outputs, slot.shapes, strict=True):
+            if nbytes := 4 * int(np.prod(shape)):
+                self._stream.download(memory, pinned, nbytes)
+
+    def _shapes(self) -> tuple[tuple[int, ...], ...]:
+        return tuple(
+            self._listeners[name].shape
+            if name in self._listeners
+            else tuple(self._context.get_tensor_shape(name))
+            for name in self._output_names
+        )
+
+
+def _context(trt: TensorRt, engine: Any, *, cuda_graph: bool) -> Any:
+    if cuda_graph and trt.is_rtx:
+        # TensorRT for RTX captures by itself, for dynamic shapes too (since 1.2).
+        config = engine.create_runtime_config()
+        config.cuda_graph_strategy = trt.member("CudaGraphStrategy", "WHOLE_GRAPH_CAPTURE")
+        context = engine.create_execution_context(config)
+    else:
+        context = engine.create_execution_context()
+    if context is None:
+        raise BackendError(f"{trt} could not prepare the engine; the GPU's memory may be full")
+    return context
+
+
+def _check_tensors(trt: TensorRt, engine: Any, contract: Contract) -> None:
+    names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
+    wanted = {contract.input.name, *contract.output.names}
+    if set(names) != wanted:
+        raise BackendError(
+            f"the engine has tensors {_listed(names)}, the contract names {_listed(sorted(wanted))}"
+        )
+    types = {"uint8": "UINT8", "float32": "FLOAT"}
+    expected = {contract.input.name: types[contract.input.dtype]}
+    for name in names:
+        dtype = trt.member("DataType", expected.get(name, "FLOAT"))
+        if engine.get_tensor_dtype(name) != dtype:
+            raise BackendError(
+                f"tensor {name!r} of the engine is {engine.get_tensor_dtype(name)}, not {dtype}"
+            )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names)
