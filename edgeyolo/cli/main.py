@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "verify": ("verify_command", "Compare an artifact with its checkpoint on pictures."),
     "adopt": ("adopt_command", "Give a foreign ONNX detector a contract."),
     "inspect": ("inspect_command", "Say what a file is and whether it is sound."),
+    "models": ("models_command", "List the published networks and their sizes."),
     "runtimes": ("runtimes_command", "List runtimes, versions, devices and precisions."),
 }
 

@@ -20,8 +20,10 @@ import torch
 from torch import Tensor
 
 from edgeyolo.models.architecture import Form
+from edgeyolo.models.deploy import MAX_DEVIATION, deploy
 from edgeyolo.models.flops import count_parameters
 from edgeyolo.models.yolov7 import YoloV7
+from edgeyolo.models.yolov7_plans import PLANS
 from edgeyolo.models.zoo import VARIANTS, build_architecture
 
 GRAPHS = ("tiny", "l", "x", "w6", "e6", "d6", "e6e")
@@ -134,3 +136,31 @@ def test_logits_auxiliary_logits_and_decoded_boxes_equal_the_official_ones(
         # official code itself is 7.7e-4 from its float64 self there.
         scale = 2 * (1 + np.abs(official)) if name == "decoded" else max(1, official.std())
         assert (np.abs(values - official) <= 1e-4 * scale).all(), name
+
+    deployed, report = deploy(model)
+    assert report.max_abs_difference <= 5e-5
+    with torch.no_grad():
+        exported = deployed(pixels)
+    for level, (ours, trained) in enumerate(zip(exported, raw, strict=True)):
+        assert (ours - trained).abs().max() <= 5e-5 * max(1, trained.std())
+        values, official = stored_pair(ours, stored, f"{case}/raw{level}", synth)
+        assert (np.abs(values - official) <= MAX_DEVIATION * (1 + np.abs(official))).all()
+    values, official = stored_pair(deployed.decode(exported), stored, f"{case}/decoded", synth)
+    assert (np.abs(values - official) <= MAX_DEVIATION * (1 + np.abs(official))).all()
+
+
+@pytest.mark.parametrize("graph", ["tiny", "l", "w6"])
+def test_folded_prediction_biases_equal_those_of_the_official_conversion(
+    shared: Path, synth: ModuleType, graph: str
+) -> None:
+    stored = np.load(shared / "reference" / "forward" / f"yolov7_{graph}.npz")
+    state = deploy(synthetic(shared, synth, graph))[0].state_dict()
+    converted = [name for name in stored if name.startswith("deploy/")]
+    assert len(converted) == len(PLANS[graph].strides)
+    for name in converted:
+        layer, _, level = name.removeprefix("deploy/").removesuffix(".bias").rpartition(".m.")
+        parts = [
+            state[f"{layer}.{part}.{level}.bias"].reshape(3, -1)
+            for part in ("box", "objectness", "classes")
+        ]
+        np.testing.assert_allclose(torch.cat(parts, dim=1).ravel(), stored[name], atol=2e-6)
