@@ -110,14 +110,21 @@ class Letterboxer:
 
     Used from one thread at a time. A stream of frames of one size pays for the padding once.
 
+    Args:
+        preprocess: How.
+        canvas_bgr: (H, W, 3) uint8 to write to, e.g. one picture of a batch; made where ``None``.
+            Nobody else may write to it.
+
     Attributes:
         preprocess: What it was made for.
         canvas_bgr: (H, W, 3) uint8; what :meth:`place` filled last, unless it was given *out*.
     """
 
-    def __init__(self, preprocess: Preprocess) -> None:
+    def __init__(self, preprocess: Preprocess, canvas_bgr: NDArray[np.uint8] | None = None) -> None:
         self.preprocess = preprocess
-        self.canvas_bgr: NDArray[np.uint8] = np.empty((*preprocess.input_hw, 3), np.uint8)
+        if canvas_bgr is None:
+            canvas_bgr = np.empty((*preprocess.input_hw, 3), np.uint8)
+        self.canvas_bgr: NDArray[np.uint8] = canvas_bgr
         self._padded_for: Fit | None = None
         self._fit: Fit | None = None
 
@@ -150,6 +157,11 @@ class Letterboxer:
                 )
             draw_fit(frame_bgr, fit, out, self.preprocess.pad_value)
         return fit.placement
+
+    def clear(self) -> None:
+        """Fill ``canvas_bgr`` with the padding value."""
+        self.canvas_bgr[...] = self.preprocess.pad_value
+        self._padded_for = None
 
 
 def normalize(

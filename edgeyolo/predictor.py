@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +16,16 @@ from edgeyolo.detections import Detections
 from edgeyolo.errors import ArtifactError, BackendError, ContractMissingError
 from edgeyolo.families import FAMILIES
 from edgeyolo.families.rules import EvaluationSettings
-from edgeyolo.frames import as_bgr
-from edgeyolo.letterbox import Letterboxer, Placement, normalize
+from edgeyolo.letterbox import Placement
+from edgeyolo.preparation import Preparer
 from edgeyolo.runtimes.catalog import RUNTIMES, backend_of
 from edgeyolo.runtimes.session import Session, SessionOptions
 from edgeyolo.spec import Layout, ModelSpec, OutputKind
 from edgeyolo.suppression import Suppressed, suppress
+
+if TYPE_CHECKING:
+    from edgeyolo.sources import FrameSource, SourceOptions
+    from edgeyolo.stream import Stream, StreamMode
 
 
 def load(
@@ -128,8 +132,8 @@ class Predictor:
         self.thresholds = thresholds or Thresholds()
         self.contract = contract
         self._rules = FAMILIES[model.family]
-        self._letterboxer = Letterboxer(model.preprocess)
-        self._canvases: dict[int, NDArray[np.uint8]] = {}
+        self._preparer = Preparer(model.preprocess, input)
+        self.streaming = False
 
     def __enter__(self) -> Predictor:
         return self
@@ -185,19 +189,76 @@ class Predictor:
         A file with a fixed batch is called as often as needed; a last incomplete batch is filled
         up with grey pictures. Arguments, result and errors as for :meth:`predict`.
         """
-        settings = EvaluationSettings(
-            min_score=self.thresholds.min_score if min_score is None else min_score,
+        return self.detect(frames_bgr, self.settings(min_score, iou_threshold, max_detections))
+
+    def stream(
+        self,
+        *sources: int | str | Path | FrameSource,
+        mode: StreamMode | None = None,
+        options: SourceOptions | None = None,
+        min_score: float | None = None,
+        iou_threshold: float | None = None,
+        max_detections: int | None = None,
+    ) -> Stream:
+        """Find objects in all frames of one or several sources, everything overlapped.
+
+        Capture, preprocessing, the network and postprocessing run at the same time; results come
+        in the order of the frames. Iterate over the result, and close it or use it in a ``with``
+        block::
+
+            with predictor.stream(0) as stream:
+                for result in stream:
+                    print(result.frame_age_ms, result.detections.names)
+
+        Args:
+            sources: What :func:`edgeyolo.sources.open_source` takes, or sources that are open.
+            mode: ``StreamMode.LATENCY`` takes the newest frame and drops older ones,
+                ``StreamMode.THROUGHPUT`` takes every frame. By default latency if all sources are
+                live, else throughput.
+            options: For cameras and network streams.
+            min_score, iou_threshold, max_detections: As for :meth:`predict`.
+
+        Returns:
+            An iterator of :class:`~edgeyolo.stream.StreamResult`. While it is open this predictor
+            does nothing else.
+
+        Raises:
+            SourceError: There is no such source. What fails later is raised by the iteration,
+                once.
+            ValueError: Latency mode for a source that is not live, or a threshold outside 0..1.
+        """
+        from edgeyolo.stream import Stream
+
+        return Stream(
+            self,
+            sources,
+            mode=mode,
+            options=options,
+            settings=self.settings(min_score, iou_threshold, max_detections),
+        )
+
+    def settings(
+        self,
+        min_score: float | None = None,
+        iou_threshold: float | None = None,
+        max_detections: int | None = None,
+    ) -> EvaluationSettings:
+        """What :meth:`predict` uses, defaults filled in.
+
+        Raises:
+            ValueError: A threshold is impossible, or beyond what the file itself keeps.
+        """
+        defaults = self.thresholds
+        chosen = EvaluationSettings(
+            min_score=defaults.min_score if min_score is None else min_score,
             score_inclusive=True,
-            iou_threshold=(
-                self.thresholds.iou_threshold if iou_threshold is None else iou_threshold
-            ),
+            iou_threshold=defaults.iou_threshold if iou_threshold is None else iou_threshold,
             multi_label=False,
-            max_detections=(
-                self.thresholds.max_detections if max_detections is None else max_detections
-            ),
+            max_detections=defaults.max_detections if max_detections is None else max_detections,
             clip_boxes=True,
         )
-        return self.detect(frames_bgr, settings)
+        self._check(chosen)
+        return chosen
 
     def evaluate(self, frame_bgr: NDArray[Any]) -> Detections:
         """Find objects with the family's official evaluation settings (very low scores too)."""
@@ -208,6 +269,8 @@ class Predictor:
     ) -> list[Detections]:
         """Find objects with every setting given."""
         self._check(settings)
+        if self.streaming:
+            raise RuntimeError("this predictor is streaming; load another one, or close the stream")
         found: list[Detections] = []
         size = self.input.batch or max(1, len(frames_bgr))
         for start in range(0, len(frames_bgr), size):
@@ -226,16 +289,7 @@ class Predictor:
         Returns:
             The tensor, which is reused by the next call, and where each frame lies on it.
         """
-        size = self.input.batch or len(frames_bgr)
-        canvas = self._canvas(size)
-        placements = [
-            self._letterboxer.place(as_bgr(frame), canvas[index])
-            for index, frame in enumerate(frames_bgr)
-        ]
-        canvas[len(frames_bgr) :] = self.model.preprocess.pad_value
-        if self.input.preprocessed_in_graph:
-            return self._as_declared(canvas), placements
-        return normalize(canvas, self.model.preprocess, self.input.layout), placements
+        return self._preparer.prepare(frames_bgr)
 
     def finish(
         self,
@@ -262,8 +316,13 @@ class Predictor:
             boxes_xyxy, scores = outputs[0][index], outputs[1][index]
         else:
             heads = [self._as_nhwc(output[index : index + 1]) for output in outputs]
-            decoded = self._rules.decode(heads, self.model, activated=self.output.activated)
-            boxes_xyxy, scores = decoded[0][0], decoded[1][0]
+            boxes_xyxy, scores = self._rules.candidates(
+                heads,
+                self.model,
+                picture=0,
+                min_score=settings.min_score,
+                activated=self.output.activated,
+            )
         if scores.shape[-1] != self.model.num_classes:
             raise BackendError(
                 f"the model gives {scores.shape[-1]} scores a box, "
@@ -281,19 +340,6 @@ class Predictor:
 
     def _as_nhwc(self, head: NDArray[np.float32]) -> NDArray[np.float32]:
         return head if self.output.layout is Layout.NHWC else head.transpose(0, 2, 3, 1)
-
-    def _as_declared(self, canvas: NDArray[np.uint8]) -> NDArray[Any]:
-        if self.input.layout is Layout.NCHW:
-            return np.ascontiguousarray(canvas.transpose(0, 3, 1, 2)).astype(self.input.dtype)
-        return canvas if self.input.dtype == "uint8" else canvas.astype(self.input.dtype)
-
-    def _canvas(self, size: int) -> NDArray[np.uint8]:
-        canvas = self._canvases.get(size)
-        if canvas is None:
-            height, width = self.model.input_hw
-            canvas = np.empty((size, height, width, 3), np.uint8)
-            self._canvases = {size: canvas}
-        return canvas
 
     def _check(self, settings: EvaluationSettings) -> None:
         for name in ("min_score", "iou_threshold"):

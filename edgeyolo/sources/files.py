@@ -1,0 +1,99 @@
+"""Frames from files: pictures and videos."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeyolo.errors import SourceError, one_line
+from edgeyolo.pictures import read_picture
+from edgeyolo.sources.frame import Frame
+
+
+class PictureFiles:
+    """Picture files, in order."""
+
+    live = False
+    fps: float | None = None
+
+    def __init__(self, name: str, paths: Sequence[Path]) -> None:
+        self.name = name
+        self._paths = tuple(paths)
+        self._next = 0
+        self._closed = False
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def read(self) -> Frame | None:
+        if self._closed or self._next == len(self._paths):
+            return None
+        path, index = self._paths[self._next], self._next
+        self._next += 1
+        return Frame(read_picture(path), index, time.monotonic(), path.name)
+
+    def close(self) -> None:
+        self._closed = True
+
+
+class VideoFile:
+    """Every frame of a video file, as fast as they are taken."""
+
+    live = False
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise SourceError(f"{path} is not a file")
+        self.name = path.name
+        self.fps: float | None = None
+        self._path = path
+        self._capture: Any = None
+        self._count = 0
+        self._closed = False
+        self._reading = threading.Lock()
+
+    def read(self) -> Frame | None:
+        with self._reading:
+            picture = None if self._closed else self._decode()
+            if picture is None:
+                self._closed = True
+                self._release()
+                return None
+            self._count += 1
+            return Frame(picture, self._count - 1, time.monotonic(), self.name)
+
+    def close(self) -> None:
+        self._closed = True
+        # A reader that is at work releases the file itself: OpenCV's captures are not shared.
+        if self._reading.acquire(blocking=False):
+            self._release()
+            self._reading.release()
+
+    def _decode(self) -> NDArray[np.uint8] | None:
+        import cv2
+
+        try:
+            if self._capture is None:
+                self._capture = cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG)
+                rate = self._capture.get(cv2.CAP_PROP_FPS)
+                self.fps = rate if 0 < rate < 1000 else None
+            ok, picture = self._capture.read()
+        except cv2.error as error:
+            raise SourceError(f"{self._path} cannot be decoded: {one_line(error)}") from error
+        if ok and picture is not None:
+            return np.asarray(picture, np.uint8)
+        if self._count == 0:
+            self._release()
+            raise SourceError(f"{self._path} is not a video that OpenCV can read")
+        return None
+
+    def _release(self) -> None:
+        if self._capture is not None:
+            self._capture.release()
+            self._capture = None

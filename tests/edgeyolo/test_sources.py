@@ -1,0 +1,244 @@
+"""Where frames come from."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edgeyolo.errors import SourceError, UnsupportedError
+from edgeyolo.sources import Frame, FrameSource, SourceOptions, open_source
+from edgeyolo.sources.redact import redact
+
+
+def gray_picture(value: int) -> NDArray[np.uint8]:
+    return np.full((24, 32, 3), value, np.uint8)
+
+
+def everything(source: FrameSource) -> list[Frame]:
+    frames = []
+    while (frame := source.read()) is not None:
+        frames.append(frame)
+    source.close()
+    assert source.read() is None
+    return frames
+
+
+@pytest.fixture
+def shots(tmp_path: Path) -> Path:
+    folder = tmp_path / "shots with ünicode"
+    folder.mkdir()
+    for value in (30, 10, 20):
+        (folder / f"{value}.png").write_bytes(
+            cv2.imencode(".png", gray_picture(value))[1].tobytes()
+        )
+    (folder / "notes.md").write_text("no picture")
+    return folder
+
+
+def test_folder_glob_list_and_picture_give_their_pictures_in_order(shots: Path) -> None:
+    listed = shots / "order.txt"
+    listed.write_text("# by hand\n30.png\n\n10.png\n")
+    cases: list[tuple[str | Path, list[str]]] = [
+        (shots, ["10.png", "20.png", "30.png"]),
+        (str(shots / "[12]*.png"), ["10.png", "20.png"]),
+        (listed, ["30.png", "10.png"]),
+        (shots / "20.png", ["20.png"]),
+    ]
+    for address, names in cases:
+        source = open_source(address)
+        assert not source.live
+        frames = everything(source)
+        assert [frame.name for frame in frames] == names
+        assert [frame.index for frame in frames] == list(range(len(names)))
+        for frame in frames:
+            assert (frame.bgr == int(frame.name.split(".")[0])).all()
+
+
+def write_video(path: Path, frames: int) -> None:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25.0, (64, 48))
+    assert writer.isOpened()
+    for index in range(frames):
+        writer.write(np.full((48, 64, 3), 10 * index, np.uint8))
+    writer.release()
+
+
+def test_a_video_gives_every_frame(tmp_path: Path) -> None:
+    write_video(tmp_path / "clip.avi", 12)
+    source = open_source(tmp_path / "clip.avi")
+    frames = everything(source)
+    assert [frame.index for frame in frames] == list(range(12))
+    for frame in frames:
+        assert abs(float(frame.bgr.mean()) - 10 * frame.index) < 3  # JPEG
+    assert source.fps == 25.0
+    assert not source.live
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("empty.mp4", b"", "not a video"),
+        ("text.mp4", b"no video at all" * 100, "not a video"),
+        ("broken.png", b"\x89PNG\r\n\x1a\n" + bytes(50), "not a picture"),
+        ("empty.txt", b"\n# nothing\n", "names no picture"),
+        ("binary.txt", b"\xff\xfe\x00", "cannot read the list"),
+        ("dangling.txt", b"missing.png", "cannot read"),
+    ],
+)
+def test_unreadable_files_are_one_line_errors(
+    tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(SourceError, match=message) as caught:
+        everything(open_source(tmp_path / name))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("no/such/file.mp4", "is no file"),
+        ("no/such/*.jpg", "no picture matches"),
+        (-1, "numbered from 0"),
+        ("pattern:10x10", "no test pattern"),
+        ("pattern:64x64@0", "never moves"),
+        ("pattern:64", "no test pattern"),
+    ],
+)
+def test_what_does_not_exist_is_refused_at_once(address: int | str, message: str) -> None:
+    with pytest.raises(SourceError, match=message):
+        open_source(address)
+
+
+def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="no pictures"):
+        open_source(tmp_path)
+
+
+def test_the_test_pattern_moves_and_ends() -> None:
+    source = open_source("pattern:160x120#5")
+    assert not source.live
+    frames = everything(source)
+    assert [frame.index for frame in frames] == [0, 1, 2, 3, 4]
+    assert all(frame.bgr.shape == (120, 160, 3) for frame in frames)
+    assert len({frame.bgr.tobytes() for frame in frames}) == 5
+
+
+def test_a_paced_pattern_is_live_and_skips_what_nobody_took() -> None:
+    source = open_source("pattern:32x32@100#60")
+    assert source.live
+    assert source.fps == 100
+    started = time.monotonic()
+    first = source.read()
+    assert first is not None
+    time.sleep(0.2)
+    rest = everything(source)
+    assert 0.4 < time.monotonic() - started < 2.0
+    assert rest[0].index >= 20
+    assert rest[-1].index == 59
+
+
+def test_closing_wakes_a_waiting_reader() -> None:
+    source = open_source("pattern:32x32@0.01")
+    assert source.read() is not None
+    threading.Timer(0.2, source.close).start()
+    started = time.monotonic()
+    assert source.read() is None
+    assert time.monotonic() - started < 2
+
+
+def test_a_camera_that_is_not_there_is_an_error_that_lists_those_that_are() -> None:
+    for address in (63, "/dev/video63"):
+        source = open_source(address)
+        with pytest.raises(SourceError, match="cameras here"):
+            source.read()
+        source.close()
+
+
+def test_a_pipeline_without_gstreamer_is_an_error_that_says_so() -> None:
+    if any("GStreamer" in line and "YES" in line for line in cv2.getBuildInformation().split("\n")):
+        pytest.skip("this OpenCV has GStreamer")
+    source = open_source("videotestsrc ! videoconvert ! appsink")
+    with pytest.raises(UnsupportedError, match="without GStreamer"):
+        source.read()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.parametrize("scheme", ["rtsp", "http"])
+def test_a_stream_that_is_never_there_fails_within_its_timeout(scheme: str) -> None:
+    source = open_source(
+        f"{scheme}://127.0.0.1:{free_port()}/live", SourceOptions(timeout_s=1.0, reconnect_s=30)
+    )
+    started = time.monotonic()
+    with pytest.raises(SourceError, match="no picture within 1 s"):
+        source.read()
+    assert 0.5 < time.monotonic() - started < 3.0
+
+
+def test_a_server_that_accepts_and_says_nothing_fails_within_the_timeout() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/live"
+        source = open_source(address, SourceOptions(timeout_s=1.5))
+        started = time.monotonic()
+        with pytest.raises(SourceError, match="no picture within"):
+            source.read()
+        assert time.monotonic() - started < 5.0
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("rtsp://admin:hunter2@10.0.0.5/cam?x=1", "rtsp://***@10.0.0.5/cam?x=1"),
+        ("http://10.0.0.5/v?user=admin&password=hunter2&q=1", None),
+        ("https://host/stream.m3u8?token=hunter2#t", None),
+        ("https://host/s?api_key=hunter2", None),
+        ("rtspsrc location=rtsp://a:hunter2@h/x user-id=a user-pw=hunter2 ! appsink", None),
+        ('rtspsrc user-pw="hunter2 hunter2" ! appsink', None),
+        ("rtsp://admin:p@ss:hunter2@host/x", "rtsp://***@host/x"),
+        ("/data/film.mp4", "/data/film.mp4"),
+        ("http://host/a@b.mp4", "http://host/a@b.mp4"),
+    ],
+)
+def test_credentials_are_never_shown(text: str, shown: str | None) -> None:
+    result = redact(text)
+    assert "hunter2" not in result
+    if shown is not None:
+        assert result == shown
+
+
+def test_no_credential_reaches_the_terminal_when_a_stream_fails() -> None:
+    port = free_port()
+    code = f"""
+import sys
+from edgeyolo.errors import SourceError
+from edgeyolo.sources import SourceOptions, open_source
+for url in ("rtsp://admin:hunter2@127.0.0.1:{port}/a", "http://admin:hunter2@127.0.0.1:{port}/b.m3u8?token=hunter2"):
+    try:
+        open_source(url, SourceOptions(timeout_s=0.5)).read()
+    except SourceError as error:
+        print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.count("no picture within 0.5 s") == 2
+    assert "hunter2" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("options", [{"timeout_s": 0}, {"reconnect_s": -1}])
+def test_impossible_options_are_refused(options: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(options))):
+        SourceOptions(**options)  # type: ignore[arg-type]
