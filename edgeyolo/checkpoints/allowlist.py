@@ -2,7 +2,7 @@
 
 The list is closed: number types and tensors of torch, ordered dicts and sets, numpy scalars
 and arrays of numbers, and the classes of networks (``models.*`` of the official YOLOv7
-repository, ``torch.nn.*``), which become :class:`ModuleRecord` whatever they are called.
+repository, layers of ``torch.nn``), which become :class:`ModuleRecord` whatever they are called.
 """
 
 from __future__ import annotations
@@ -36,7 +36,20 @@ STORAGE_DTYPES: Mapping[str, str] = {
     "ByteStorage": "uint8",
     "BoolStorage": "bool",
 }
-_NETWORK_PACKAGES = ("models", "torch.nn.modules", "torch.nn.parallel.data_parallel")
+# Modules whose classes are layers or networks; a class of theirs is only ever a name here.
+_NETWORK_MODULES = frozenset(
+    {
+        *("models.yolo", "models.common", "models.experimental"),
+        "torch.nn.parallel.data_parallel",
+        *(
+            f"torch.nn.modules.{name}"
+            for name in (
+                *("activation", "batchnorm", "container", "conv", "dropout", "flatten", "linear"),
+                *("module", "normalization", "padding", "pixelshuffle", "pooling", "upsampling"),
+            )
+        ),
+    }
+)
 _MAX_ARRAY_BYTES = 16 << 20
 
 
@@ -58,11 +71,8 @@ def find(module: str, name: str) -> GlobalName:
 
 
 def is_network(found: GlobalName) -> bool:
-    """Whether the name is a class of a network: an identifier in a package of networks."""
-    return found.name.isidentifier() and any(
-        found.module == package or found.module.startswith(package + ".")
-        for package in _NETWORK_PACKAGES
-    )
+    """Whether the name is that of a class of layers or networks."""
+    return found.module in _NETWORK_MODULES and found.name.isidentifier()
 
 
 def storage_dtype(found: GlobalName) -> str | None:

@@ -82,8 +82,12 @@ class TensorRecord:
     strides: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        if len(self.shape) != len(self.strides) or len(self.shape) > 8:
+        if len(self.shape) > 8:
             raise RefusedError(f"a tensor has {len(self.shape)} dimensions; at most 8 are read")
+        if len(self.shape) != len(self.strides):
+            raise RefusedError(
+                f"a tensor has {len(self.shape)} dimensions and {len(self.strides)} strides"
+            )
         sizes = (self.offset, *self.shape, *self.strides)
         if any(type(value) is not int or value < 0 for value in sizes):
             raise RefusedError(f"a tensor has the impossible shape {shown(self.shape)}")

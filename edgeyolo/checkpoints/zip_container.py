@@ -69,7 +69,11 @@ class ZipContainer:
     def load(self) -> object:
         """The unpickled root."""
         data = self._read(self._entries[self._prefix + "data.pkl"], MAX_PICKLE_BYTES)
-        return Unpickler(data, persistent_load=self._persistent).load()
+        try:
+            return Unpickler(data, persistent_load=self._persistent).load()
+        except IncompleteError as error:
+            # The archive is whole, so it is not a download that broke off.
+            raise RefusedError(f"it is damaged: {error}") from error
 
     def read_storage(self, storage: StorageRecord) -> bytes:
         entry = self._storage_entry(storage.key)
@@ -110,7 +114,10 @@ class ZipContainer:
 def _directory(window: Window) -> dict[str, _Entry]:
     count, size, offset = _end_record(window)
     if count > _MAX_ENTRIES or size > _MAX_DIRECTORY_BYTES:
-        raise RefusedError(f"it is a zip archive with {count:,} entries; checkpoints have fewer")
+        raise RefusedError(
+            f"it is a zip archive with a directory of {count:,} entries in {size:,} bytes; "
+            "no checkpoint has that many"
+        )
     data = window.read(offset, size)
     entries: dict[str, _Entry] = {}
     position = total_bytes = 0
