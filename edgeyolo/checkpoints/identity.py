@@ -1,7 +1,8 @@
-"""What network the tensors of a file are, with what only the pickled model says."""
+"""What network the tensors of a file are, with what only a pickled model says."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from torch import Tensor
@@ -9,51 +10,82 @@ from torch import Tensor
 from edgeyolo.checkpoints.containers import Stored
 from edgeyolo.checkpoints.contents import Contents
 from edgeyolo.checkpoints.records import RefusedError
-from edgeyolo.models.architecture import Architecture
+from edgeyolo.checkpoints.tensors import to_tensor
+from edgeyolo.errors import CheckpointError
+from edgeyolo.models.architecture import Activation, Architecture
+from edgeyolo.models.identify import identify, read_anchors
+from edgeyolo.models.yolov7_plans import PLANS
 from edgeyolo.models.yolox import STRIDES as YOLOX_STRIDES
-from edgeyolo.models.zoo import yolox_architecture
 from edgeyolo.spec import Family
 
-_STEM = "backbone.backbone.stem.conv.conv.weight"
-_PUBLISHED_DEPTHS = {1: 0.33, 2: 0.67, 3: 1.0, 4: 1.33}
+_ACTIVATIONS = {
+    "SiLU": Activation.SILU,
+    "ReLU": Activation.RELU,
+    "LeakyReLU": Activation.LEAKY_RELU,
+}
+_LEAKY_SLOPE = 0.1
 
 
-def architecture_of(state: dict[str, Tensor], contents: Contents) -> Architecture:
+def architecture_of(
+    state: Mapping[str, Tensor], contents: Contents, written: Architecture | None
+) -> Architecture:
     """The architecture whose state dict *state* is.
 
+    Args:
+        state: Official keys.
+        contents: What a pickled model says about activation.
+        written: What one of our own checkpoints says; the tensors must agree.
+
     Raises:
-        RefusedError: The tensors belong to no network of either family.
+        RefusedError: The tensors belong to no network of either family, or contradict what
+            the file says.
     """
-    if _STEM in state and "head.cls_preds.0.weight" in state:
-        return _yolox(state)
-    raise RefusedError(
-        f"its tensors belong to no network that is known here; it has {len(state)} tensors, "
-        f"beginning with {', '.join(list(state)[:3])}"
-    )
+    try:
+        found = identify({key: tuple(value.shape) for key, value in state.items()})
+    except CheckpointError as error:
+        raise RefusedError(str(error)) from error
+    if found.family is Family.YOLOV7:
+        found = replace(found, anchors_px=read_anchors(state))
+    if written is None:
+        activation = _activation(contents)
+        return found if activation is None else replace(found, activation=activation)
+    # Activation leaves no trace in the tensors; everything else does.
+    found = replace(found, activation=written.activation)
+    if found.name != written.name or found.num_classes != written.num_classes:
+        raise RefusedError(
+            f"it says that it is {written.name} with {written.num_classes} classes, "
+            f"its tensors are {found.name} with {found.num_classes}"
+        )
+    return found
 
 
-def _yolox(state: dict[str, Tensor]) -> Architecture:
-    prefix = "backbone.backbone.dark2.1.m."
-    repeats = len({key[len(prefix) :].split(".")[0] for key in state if key.startswith(prefix)})
-    if not repeats:
-        raise RefusedError("its tensors look like YOLOX without the layers of dark2")
-    architecture = yolox_architecture(
-        depth=_PUBLISHED_DEPTHS.get(repeats, repeats / 3),
-        width=state[_STEM].shape[0] / 64,
-        depthwise="backbone.backbone.dark2.0.dconv.conv.weight" in state,
-        num_classes=state["head.cls_preds.0.weight"].shape[0],
-    )
-    return replace(architecture, folded=_STEM.replace("conv.weight", "bn.weight") not in state)
+def _activation(contents: Contents) -> Activation | None:
+    if not contents.activations:
+        return None
+    names = sorted(contents.activations)
+    if len(names) > 1 or names[0] not in _ACTIVATIONS:
+        raise RefusedError(
+            f"its model has the activations {', '.join(names)}; "
+            f"one of {', '.join(_ACTIVATIONS)} throughout is supported"
+        )
+    activation = _ACTIVATIONS[names[0]]
+    slope = contents.negative_slope
+    if activation is Activation.LEAKY_RELU and slope is not None and slope != _LEAKY_SLOPE:
+        raise RefusedError(f"its LeakyReLU has the slope {slope}; {_LEAKY_SLOPE} is supported")
+    return activation
 
 
-def strides_of(
-    stored: Stored, contents: Contents, state: dict[str, Tensor], architecture: Architecture
-) -> tuple[int, ...]:
+def strides_of(stored: Stored, contents: Contents, architecture: Architecture) -> tuple[int, ...]:
     """Input pixels per cell of every level.
 
     Raises:
-        RefusedError: They are not to be found.
+        RefusedError: A pickled model says other strides than its layers have.
     """
-    if architecture.family is Family.YOLOX:
-        return YOLOX_STRIDES
-    raise RefusedError("the strides of its levels are nowhere in it")
+    strides = (
+        YOLOX_STRIDES if architecture.family is Family.YOLOX else PLANS[architecture.graph].strides
+    )
+    if contents.strides is not None:
+        said = tuple(to_tensor(stored, contents.strides).flatten().tolist())
+        if said != strides:
+            raise RefusedError(f"it says that its strides are {said}, its layers have {strides}")
+    return strides

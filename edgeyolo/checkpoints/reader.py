@@ -96,9 +96,7 @@ def _read(path: Path, stored: Stored, header: OwnHeader | None, contents: Conten
     from edgeyolo.checkpoints.tensors import to_state
 
     state = to_state(stored, contents.tensors)
-    architecture = header.architecture if header else None
-    if architecture is None:
-        architecture = architecture_of(state, contents)
+    architecture = architecture_of(state, contents, header.architecture if header else None)
     names = header.spec.class_names if header else contents.class_names
     if names is not None and len(names) != architecture.num_classes:
         raise RefusedError(
@@ -109,7 +107,7 @@ def _read(path: Path, stored: Stored, header: OwnHeader | None, contents: Conten
         sha256=_sha256(path),
         architecture=architecture,
         class_names=names,
-        strides=strides_of(stored, contents, state, architecture),
+        strides=strides_of(stored, contents, architecture),
         state=state,
         spec=header.spec if header else None,
         container=stored.container,
