@@ -17,10 +17,13 @@ from edgeyolo.errors import EdgeYoloError, one_line
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "export": ("export_command", "Turn a checkpoint into a proven artifact."),
     "predict": ("predict_command", "Find objects in pictures, folders and videos."),
+    "val": ("val_command", "Measure COCO accuracy on labelled pictures."),
     "verify": ("verify_command", "Compare an artifact with its checkpoint on pictures."),
     "adopt": ("adopt_command", "Give a foreign ONNX detector a contract."),
     "inspect": ("inspect_command", "Say what a file is and whether it is sound."),
     "models": ("models_command", "List the published networks and their sizes."),
+    "data": ("data_command", "Check a data set; show augmented batches."),
+    "scenes": ("scenes_command", "Render labelled scenes, or the sheet of their symbols."),
     "runtimes": ("runtimes_command", "List runtimes, versions, devices and precisions."),
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
@@ -135,6 +135,10 @@ class DetectionDataset:
     @property
     def num_boxes(self) -> int:
         return sum(len(picture.boxes_xyxy) for picture in self.pictures)
+
+    def first(self, count: int) -> DetectionDataset:
+        """The same with the first *count* pictures only."""
+        return replace(self, pictures=self.pictures[:count])
 
     def boxes_per_class(self) -> NDArray[np.int64]:
         """(C,) int64, boxes of each class, crowd regions not counted."""

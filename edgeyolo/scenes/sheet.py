@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeyolo.atomic import write_bytes
 from edgeyolo.scenes.symbols import SCENE_CLASSES, draw_symbol
 
 # A4 at 150 dots per inch.
@@ -37,3 +40,13 @@ def printable_sheet() -> NDArray[np.uint8]:
             page, name, text_at, cv2.FONT_HERSHEY_SIMPLEX, 1.0, (90, 90, 90), 2, cv2.LINE_AA
         )
     return page
+
+
+def write_sheet(path: Path) -> None:
+    """Write the page as a PNG file.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    _, content = cv2.imencode(".png", printable_sheet())
+    write_bytes(path, content.tobytes())

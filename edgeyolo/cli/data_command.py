@@ -1,0 +1,127 @@
+"""``edgeyolo data``: check a data set, and look at augmented batches."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from edgeyolo.cli import options
+from edgeyolo.cli.val_command import show_progress
+from edgeyolo.errors import DatasetError, OutputError
+
+
+@click.group()
+def command() -> None:
+    """Check data sets and see what training makes of them."""
+
+
+_images = click.option("--images", type=options.FOLDER, help="Pictures, if not beside the labels.")
+_split = click.option("--split", default="train", show_default=True, help="Part of a YAML or VOC.")
+_names = click.option("--names", type=options.FILE, help="Class names of bare YOLO labels.")
+
+
+@command.command()
+@click.argument("dataset", type=options.EXISTING)
+@_images
+@_split
+@_names
+@click.option("--fast", is_flag=True, help="Do not decode the pictures.")
+@click.option("--examples", type=click.IntRange(1), default=5, show_default=True)
+@options.json_option
+def check(
+    *,
+    dataset: Path,
+    images: Path | None,
+    split: str,
+    names: Path | None,
+    fast: bool,
+    examples: int,
+    as_json: bool,
+) -> None:
+    """Report everything that is wrong with DATASET.
+
+    DATASET is a COCO JSON, a data-set YAML, or a folder (COCO, VOC, YOLO). Exits with 1 where a
+    label or a picture cannot be used.
+    """
+    from edgeyolo.data.checking import check_dataset
+    from edgeyolo.data.labels import read_dataset
+
+    found = read_dataset(dataset, images=images, class_names=_read(names), split=split)
+    report = check_dataset(found, decode=not fast, progress=show_progress)
+    if as_json:
+        options.print_json(report.as_dict())
+    else:
+        click.echo(report.text(examples))
+    if report.errors:
+        sys.exit(1)
+
+
+@command.command()
+@click.argument("dataset", type=options.EXISTING)
+@click.argument("variant", metavar="MODEL")
+@_images
+@_split
+@_names
+@click.option("--input-size", type=options.InputSize(), default="640", show_default=True)
+@click.option("--batch", type=click.IntRange(1), default=16, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--epoch", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--closing", is_flag=True, help="As in the last epochs, without mosaics.")
+@click.option("--output", type=options.NEW_PATH, required=True, help="A .png or .jpg file.")
+def preview(
+    *,
+    dataset: Path,
+    variant: str,
+    images: Path | None,
+    split: str,
+    names: Path | None,
+    input_size: tuple[int, int],
+    batch: int,
+    seed: int,
+    epoch: int,
+    closing: bool,
+    output: Path,
+) -> None:
+    """Draw a batch of DATASET as training MODEL (yolox-s, yolov7-tiny, ...) would see it."""
+    import cv2
+
+    from edgeyolo.atomic import write_bytes
+    from edgeyolo.data.batches import TrainingBatches
+    from edgeyolo.data.checking import usable_dataset
+    from edgeyolo.data.labels import read_dataset
+    from edgeyolo.data.presets import augmentation_of, family_of
+    from edgeyolo.data.preview import preview as draw
+    from edgeyolo.data.sample_source import DatasetSource
+
+    if output.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise OutputError(f"{output} must end in .png or .jpg")
+    family = family_of(variant)
+    found = read_dataset(dataset, images=images, class_names=_read(names), split=split)
+    usable = usable_dataset(found, decode=False).dataset
+    batches = TrainingBatches(
+        DatasetSource(usable, input_size),
+        augmentation_of(variant),
+        family=family,
+        input_hw=input_size,
+        batch_size=batch,
+        seed=seed,
+    )
+    first = next(batches.epoch(epoch, closing=closing))
+    _, content = cv2.imencode(output.suffix.lower(), draw(first, family, usable.class_names))
+    write_bytes(output, content.tobytes())
+    for message in first.unreadable:
+        options.say(f"warning: {message}")
+    click.echo(f"{output}: {batch} pictures, {input_size[0]}x{input_size[1]}")
+
+
+def _read(names: Path | None) -> tuple[str, ...] | None:
+    if names is None:
+        return None
+    from edgeyolo.checkpoints.names import read_names
+
+    found = read_names(names)
+    if not found:
+        raise DatasetError(f"{names} holds no class names")
+    return found

@@ -1,0 +1,119 @@
+"""``edgeyolo val``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from edgeyolo.cli import options
+
+
+@click.command()
+@click.argument("model", type=options.EXISTING)
+@click.option(
+    "--annotations",
+    type=options.EXISTING,
+    required=True,
+    help="COCO JSON, data-set YAML, or a folder of YOLO or VOC label files.",
+)
+@click.option("--images", type=options.FOLDER, help="Pictures, where not beside the labels.")
+@click.option("--split", default="val", show_default=True, help="Part of a data-set YAML.")
+@click.option(
+    "--match-classes",
+    type=click.Choice(["strict", "names", "order"]),
+    default="strict",
+    show_default=True,
+    help="By names, all of them; by common names only; or by position.",
+)
+@click.option(
+    "--max-detections",
+    type=click.IntRange(1),
+    help="Best so many of each picture; officially all (YOLOX) or 300 (YOLOv7).",
+)
+@click.option("--limit", type=click.IntRange(1), help="Only the first so many pictures.")
+@click.option("--per-class", is_flag=True, help="One line for every class.")
+@click.option("--results", type=options.NEW_PATH, help="Write detections as COCO results.")
+@click.option("--names", type=options.FILE, help="Class names of a checkpoint without them.")
+@click.option("--input-size", type=options.InputSize(), help="Input size of a checkpoint.")
+@click.option("--legacy", is_flag=True, help="YOLOX weights of the first release (0.1.0).")
+@options.device_option
+@options.threads_option
+@options.json_option
+def command(
+    *,
+    model: Path,
+    annotations: Path,
+    images: Path | None,
+    split: str,
+    match_classes: str,
+    max_detections: int | None,
+    limit: int | None,
+    per_class: bool,
+    results: Path | None,
+    names: Path | None,
+    input_size: tuple[int, int] | None,
+    legacy: bool,
+    device: str,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Measure COCO accuracy of MODEL, an artifact or a checkpoint.
+
+    Detections are made with the official evaluation settings of the model's family.
+    """
+    from edgeyolo.evaluation.coco import ClassMatching
+    from edgeyolo.validation import ValidationRequest, validate
+
+    started = time.perf_counter()
+    found = validate(
+        ValidationRequest(
+            model=model,
+            annotations=annotations,
+            images=images,
+            split=split,
+            matching=ClassMatching(match_classes),
+            max_detections=max_detections,
+            limit=limit,
+            device=device,
+            threads=threads,
+            names_file=names,
+            input_hw=input_size,
+            legacy=legacy,
+        ),
+        show_progress,
+    )
+    elapsed_s = time.perf_counter() - started
+    if results is not None:
+        from edgeyolo.evaluation.result_files import write_coco_results
+
+        write_coco_results(results, found.results, found.dataset)
+    problems = len(found.dataset.problems)
+    if as_json:
+        options.print_json(
+            {
+                "model": found.model_name,
+                "runs_on": found.runs_on,
+                "input_hw": found.input_hw,
+                "dataset": found.dataset.name,
+                "label_problems": problems,
+                "elapsed_s": round(elapsed_s, 3),
+                **found.report.as_dict(),
+            }
+        )
+        return
+    height, width = found.input_hw
+    click.echo(f"{found.model_name}, {found.runs_on}, input {height}x{width}")
+    click.echo(found.report.text(per_class=per_class))
+    if problems:
+        options.say(f"{problems} problems in the labels; see: edgeyolo data check {annotations}")
+
+
+def show_progress(done: int, total: int) -> None:
+    """A counter on stderr: rewritten in a terminal, ten lines in a log."""
+    if sys.stderr.isatty():
+        print(f"\r{done}/{total} pictures", end="\n" if done == total else "", file=sys.stderr)
+    elif done == total or done % max(total // 10, 1) == 0:
+        options.say(f"{done}/{total} pictures")

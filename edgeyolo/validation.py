@@ -1,0 +1,152 @@
+"""COCO accuracy of an artifact (without torch) or of a checkpoint, by its family's own rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from edgeyolo.data.dataset import DetectionDataset
+from edgeyolo.data.labels import read_dataset
+from edgeyolo.evaluation.coco import (
+    ClassMatching,
+    CocoReport,
+    PictureResult,
+    Predict,
+    coco_report,
+    collect,
+)
+from edgeyolo.families import FAMILIES
+from edgeyolo.predictor import Predictor, load
+
+ARTIFACT_SUFFIXES = frozenset({".onnx", ".xml", ".tflite", ".engine", ".plan"})
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValidationRequest:
+    """What is evaluated on what.
+
+    Attributes:
+        model: Artifact folder, vendor file, or checkpoint.
+        annotations: COCO JSON, data-set YAML, or a folder of YOLO or VOC files.
+        images: Folder of the pictures; beside the annotations where ``None``.
+        split: Part of a data-set YAML.
+        matching: How class names are matched.
+        max_detections: Best so many of each picture; the family's official number where
+            ``None``. COCO numbers of other tools are often made with 100.
+        limit: Only so many pictures, the first.
+        device: As for ``edgeyolo.load``.
+        threads: CPU threads for the network.
+        names_file: Class names of a checkpoint that has none.
+        input_hw: Input size of a checkpoint; its own where ``None``.
+        legacy: The checkpoint is of YOLOX's first release.
+    """
+
+    model: Path
+    annotations: Path
+    images: Path | None = None
+    split: str = "val"
+    matching: ClassMatching = ClassMatching.STRICT
+    max_detections: int | None = None
+    limit: int | None = None
+    device: str = "auto"
+    threads: int | None = None
+    names_file: Path | None = None
+    input_hw: tuple[int, int] | None = None
+    legacy: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Validation:
+    """An evaluation, with all it was made from.
+
+    Attributes:
+        report: The twelve numbers.
+        results: Every detection, for diagnostics and result files.
+        dataset: The pictures that were evaluated.
+        model_name: ``"yolox-nano"``.
+        runs_on: Backend and precision, or PyTorch.
+        input_hw: Network input.
+    """
+
+    report: CocoReport
+    results: tuple[PictureResult, ...]
+    dataset: DetectionDataset
+    model_name: str
+    runs_on: str
+    input_hw: tuple[int, int]
+
+
+def is_artifact(path: Path) -> bool:
+    """Whether *path* is an artifact folder or a vendor file rather than a checkpoint."""
+    return path.is_dir() or path.suffix.lower() in ARTIFACT_SUFFIXES
+
+
+def validate(request: ValidationRequest, progress: Progress | None = None) -> Validation:
+    """Evaluate a detector on labelled pictures.
+
+    Raises:
+        DatasetError: Labels or pictures cannot be used, or the classes do not match.
+        ArtifactError, CheckpointError: The model cannot be used.
+    """
+    with open_model(request) as predictor:
+        dataset = read_dataset(
+            request.annotations,
+            images=request.images,
+            # A bare folder of YOLO labels has no names of its own; for other formats
+            # these are not used, and the names must match.
+            class_names=predictor.class_names if _is_bare_yolo(request.annotations) else None,
+            split=request.split,
+        )
+        if request.limit is not None:
+            dataset = dataset.first(request.limit)
+        results = collect(
+            _with_official_settings(predictor, request.max_detections),
+            dataset.pictures,
+            dataset,
+            matching=request.matching,
+            progress=progress,
+        )
+        contract = predictor.contract
+        return Validation(
+            report=coco_report(results, dataset),
+            results=tuple(results),
+            dataset=dataset,
+            model_name=predictor.model.name,
+            runs_on=f"{contract.backend} {contract.precision}" if contract else "PyTorch",
+            input_hw=predictor.model.input_hw,
+        )
+
+
+def open_model(request: ValidationRequest) -> Predictor:
+    """The predictor of an artifact, or the PyTorch model behind the same interface."""
+    if is_artifact(request.model):
+        return load(request.model, device=request.device, threads=request.threads)
+    # Only checkpoints need torch; on a device this line is never reached.
+    import torch
+
+    from edgeyolo.checkpoints.load import load_model
+    from edgeyolo.evaluation.torch_session import torch_predictor
+
+    if request.threads is not None:
+        torch.set_num_threads(request.threads)
+    loaded = load_model(
+        request.model,
+        names_file=request.names_file,
+        input_hw=request.input_hw,
+        legacy=request.legacy,
+    )
+    device = "cpu" if request.device == "auto" else request.device
+    return torch_predictor(loaded.model, loaded.spec, device=device)
+
+
+def _with_official_settings(predictor: Predictor, max_detections: int | None) -> Predict:
+    settings = FAMILIES[predictor.model.family].evaluation
+    if max_detections is not None:
+        settings = replace(settings, max_detections=max_detections)
+    return lambda frame_bgr: predictor.detect([frame_bgr], settings)[0]
+
+
+def _is_bare_yolo(annotations: Path) -> bool:
+    return annotations.is_dir() and any(annotations.glob("*.txt"))
