@@ -28,6 +28,8 @@ _ABOUT_TYPES = re.compile(
 )
 # 8.x has no INT64 and says so for every shape constant; only a clamped value would matter.
 _INT64_SHAPES = re.compile(r"INT64.*cast down to INT32", re.IGNORECASE | re.DOTALL)
+# What the builder says of a layer that it parses but cannot run, after "failed. ".
+_NO_KERNEL = re.compile(r"(\S+) has no runners that implement it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,8 @@ def build_engine(trt: TensorRt, onnx_bytes: bytes, options: BuildOptions) -> Bui
     Raises:
         BackendError: A node cannot be parsed, the parser changed a type, or the build failed;
             the node and TensorRT's text are in the message.
-        UnsupportedError: This version or machine cannot do what *options* ask for.
+        UnsupportedError: This version or machine cannot do what *options* ask for, or has no
+            kernel for a node.
     """
     started = time.perf_counter()
     flags = choose_flags(trt, options.precision, dla=options.dla_core is not None)
@@ -128,6 +131,11 @@ def build_engine(trt: TensorRt, onnx_bytes: bytes, options: BuildOptions) -> Bui
         plan = builder.build_serialized_network(network, config)
         problem = log.last_error()
     if plan is None:
+        if missing := _NO_KERNEL.search(problem):
+            raise UnsupportedError(
+                f"{trt} has no kernel for node {missing[1]} (NonMaxSuppression has none in TensorRT "
+                "for RTX 1.7); export without it"
+            )
         raise BackendError(
             f"{trt} could not build the engine: {one_line(problem or 'no reason given')}"
             + _memory_hint(problem)

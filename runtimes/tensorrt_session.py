@@ -20,7 +20,7 @@ from edgeyolo.runtimes.tensorrt_outputs import ShapeListener, output_listener
 # Calls that may be under way at once: while the GPU works on one, the next is ready behind it.
 # Each has its own pinned memory, and so has the one that the host reads meanwhile; memory on the
 # GPU is used in stream order and exists once.
-DEPTH = 2
+_SLOTS = 2
 
 
 @dataclass(slots=True)
@@ -29,18 +29,23 @@ class _Slot:
 
     input: PinnedMemory
     outputs: tuple[PinnedMemory, ...]
+    ticket: int = 0
     shapes: tuple[tuple[int, ...], ...] = ()
     graphs: dict[int, CapturedGraph] = field(default_factory=dict)
 
 
 class TensorRtSession:
-    """See :class:`edgeyolo.runtimes.session.Session`; :meth:`submit` and :meth:`collect` overlap.
+    """See :class:`~edgeyolo.runtimes.session.Session` and ``AsyncSession``.
+
+    Batches are copied by :meth:`submit`, and outputs hold until the next but one.
 
     Args:
         engine: Deserialised; its tensors are checked against *contract*.
         cuda: Belongs to the session from here on.
         cuda_graph: Replay each call as one CUDA graph, for networks of many small kernels.
     """
+
+    slots = _SLOTS
 
     def __init__(
         self, trt: TensorRt, engine: Any, cuda: Cuda, contract: Contract, *, cuda_graph: bool
@@ -69,7 +74,7 @@ class TensorRtSession:
             raise UnsupportedError(
                 "a CUDA graph needs outputs of fixed size; this engine suppresses in the graph"
             )
-        self._free = deque(self._slot() for _ in range(DEPTH + 1))
+        self._free = deque(self._slot() for _ in range(self.slots + 1))
         self._under_way: deque[_Slot] = deque()
 
     @property
@@ -77,47 +82,29 @@ class TensorRtSession:
         return f"GPU:{self._cuda.gpu.index} {self._cuda.gpu.name}"
 
     def run(self, batch: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:
-        self.submit(batch)
-        return self.collect()
+        self.submit(batch, 0)
+        return self.collect()[1]
 
-    def submit(self, batch: NDArray[Any]) -> None:
-        """Start a call and return; at most ``DEPTH`` may be under way.
-
-        Args:
-            batch: As for :meth:`run`; copied before this returns.
-
-        Raises:
-            ValueError: Shape or dtype is not the engine's, or a call must be collected first.
-            BackendError: CUDA or TensorRT failed.
-        """
+    def submit(self, batch: NDArray[Any], ticket: int) -> None:
+        if len(self._under_way) == self.slots:
+            raise RuntimeError(f"all {self.slots} slots are under way; collect first")
         self._check_batch(batch)
-        if len(self._under_way) == DEPTH:
-            raise ValueError(f"{DEPTH} calls are under way; collect one before the next submit")
         self._cuda.make_current()
-        slot = self._free.popleft()
-        try:
-            slot.input.array[: batch.nbytes].view(batch.dtype).reshape(batch.shape)[...] = batch
-            self._set_batch(batch.shape[0])
-            self._start(slot, batch.shape[0])
-        except BaseException:
-            self._free.appendleft(slot)
-            raise
-        self._under_way.append(slot)
+        slot = self._free[0]
+        slot.input.array[: batch.nbytes].view(batch.dtype).reshape(batch.shape)[...] = batch
+        self._set_batch(batch.shape[0])
+        self._start(slot, batch.shape[0])
+        slot.ticket = ticket
+        self._under_way.append(self._free.popleft())
 
-    def collect(self) -> tuple[NDArray[np.float32], ...]:
-        """Wait for the oldest call under way.
-
-        Returns:
-            As :meth:`run`; the arrays belong to the session and hold until the next but one
-            :meth:`submit`.
-        """
+    def collect(self) -> tuple[int, tuple[NDArray[np.float32], ...]]:
         if not self._under_way:
-            raise ValueError("no call is under way; submit one first")
+            raise RuntimeError("nothing is under way; submit first")
         slot = self._under_way.popleft()
         self._free.append(slot)
         self._cuda.make_current()
         self._stream.wait()
-        return tuple(
+        return slot.ticket, tuple(
             memory.array[: 4 * int(np.prod(shape))].view(np.float32).reshape(shape)
             for memory, shape in zip(slot.outputs, slot.shapes, strict=True)
         )

@@ -36,7 +36,7 @@ from edgeyolo.exporters.tensorrt_builder import (
 )
 from edgeyolo.exporters.tensorrt_flags import Typing, choose_flags
 from edgeyolo.runtimes.cuda_driver import Cuda
-from edgeyolo.runtimes.session import SessionOptions
+from edgeyolo.runtimes.session import AsyncSession, SessionOptions
 from edgeyolo.runtimes.tensorrt_adapter import TensorRtRuntime
 from edgeyolo.runtimes.tensorrt_modules import TensorRt, pick_tensorrt
 from edgeyolo.runtimes.tensorrt_session import TensorRtSession
@@ -266,17 +266,23 @@ def test_calls_overlap_and_results_hold_until_the_next_but_one(version: str, lib
     trt = trt_of(version, libcuda)
     network = network_for(trt, Precision.FP32)
     session = opened(trt, built(trt, Precision.FP32).plan, tiny_contract("network.engine"))
+    assert isinstance(session, AsyncSession)
     batches = [pictures(1, seed) for seed in range(5)]
-    session.submit(batches[0])
+    session.submit(batches[0], 0)
+    held: tuple[NDArray[np.float32], ...] | None = None
     for number, batch in enumerate(batches[1:]):
-        session.submit(batch)
-        results = session.collect()
+        session.submit(batch, number + 1)
+        if held is not None:
+            assert_array_equal(held[1], by_onnxruntime(network, batches[number - 1])[1])
+        ticket, results = session.collect()
+        assert ticket == number
+        held = results
         wanted = by_onnxruntime(network, batches[number])
         assert_array_equal(results[0], wanted[0])
         assert_array_equal(results[1], wanted[1])
-    session.submit(batches[0])
-    with pytest.raises(ValueError, match="2 calls are under way"):
-        session.submit(batches[0])
+    session.submit(batches[0], 9)
+    with pytest.raises(RuntimeError, match="all 2 slots are under way"):
+        session.submit(batches[0], 10)
     session.close()
 
 
