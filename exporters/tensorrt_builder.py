@@ -133,8 +133,8 @@ def build_engine(trt: TensorRt, onnx_bytes: bytes, options: BuildOptions) -> Bui
     if plan is None:
         if missing := _NO_KERNEL.search(problem):
             raise UnsupportedError(
-                f"{trt} has no kernel for node {missing[1]} (NonMaxSuppression has none in TensorRT "
-                "for RTX 1.7); export without it"
+                f"{trt} has no kernel for node {missing[1]} (TensorRT for RTX 1.7 has none for "
+                "NonMaxSuppression); export without it"
             )
         raise BackendError(
             f"{trt} could not build the engine: {one_line(problem or 'no reason given')}"
