@@ -1,0 +1,140 @@
+"""How old frames are when a slow network looks at a fast camera.
+
+    python benchmarks/live_stream.py ARTIFACT [--seconds 300] [--network-ms 100] [--fps 30]
+
+Starts ``mjpeg_server.py`` in a process of its own, streams it in latency mode with a network that
+is slowed down, kills the server halfway, starts it again, and prints the true age of the frames
+(read from the pictures) when their detections arrive.
+"""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mjpeg_server import read_stamp
+from numpy.typing import NDArray
+
+import edgeyolo
+from edgeyolo.sources import SourceOptions
+
+
+class SlowedSession:
+    """A session whose every call takes at least so long."""
+
+    def __init__(self, session: Any, network_ms: float) -> None:
+        self._session = session
+        self._network_s = network_ms / 1e3
+        self.device = session.device
+
+    def run(self, batch: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:
+        started_s = time.monotonic()
+        outputs: tuple[NDArray[np.float32], ...] = self._session.run(batch)
+        time.sleep(max(0.0, self._network_s - (time.monotonic() - started_s)))
+        return outputs
+
+    def close(self) -> None:
+        self._session.close()
+
+
+@dataclass(frozen=True)
+class LiveReport:
+    """Ages in milliseconds of every frame, and what happened around the restart."""
+
+    true_ages_ms: tuple[float, ...]
+    reported_ages_ms: tuple[float, ...]
+    dropped: int
+    frames_before_restart: int
+    frames_after_restart: int
+    pause_s: float
+
+
+@contextmanager
+def camera(port: int, fps: float) -> Iterator[subprocess.Popen[str]]:
+    server = Path(__file__).with_name("mjpeg_server.py")
+    command = [sys.executable, str(server), "--port", str(port), "--fps", str(fps)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        if process.stdout.readline() != "ready\n":
+            raise RuntimeError("the camera did not start")
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def watch(predictor: edgeyolo.Predictor, seconds: float, fps: float, down_s: float) -> LiveReport:
+    """Stream for *seconds*; the camera dies in the middle and comes back after *down_s*."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    true_ages, reported_ages, counts, dropped = [], [], [0, 0], 0
+    last_seen_s = pause_s = 0.0
+    address = f"http://127.0.0.1:{port}/"
+    options = SourceOptions(timeout_s=10.0, reconnect_s=60.0)
+    with camera(port, fps) as first, predictor.stream(address, options=options) as stream:
+        ends_s = [time.monotonic() + seconds / 2]
+        for result in stream:
+            now_s = time.monotonic()
+            true_ages.append(now_s * 1e3 - read_stamp(result.frame_bgr))
+            reported_ages.append(result.frame_age_ms)
+            dropped = result.dropped
+            part = len(ends_s) - 1
+            if part == 1 and counts[1] == 0:
+                pause_s = now_s - last_seen_s
+            counts[part] += 1
+            last_seen_s = now_s
+            if now_s < ends_s[-1]:
+                continue
+            if part == 1:
+                break
+            first.kill()
+            first.wait()
+            time.sleep(down_s)
+            second = camera(port, fps)
+            second.__enter__()
+            ends_s.append(time.monotonic() + seconds / 2)
+        stream.close()
+        second.__exit__(None, None, None)
+    return LiveReport(
+        tuple(true_ages), tuple(reported_ages), dropped, counts[0], counts[1], pause_s
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("artifact")
+    parser.add_argument("--seconds", type=float, default=300.0)
+    parser.add_argument("--network-ms", type=float, default=100.0)
+    parser.add_argument("--fps", type=float, default=30.0)
+    arguments = parser.parse_args()
+    with edgeyolo.load(arguments.artifact, threads=1) as predictor:
+        predictor.session = SlowedSession(predictor.session, arguments.network_ms)
+        report = watch(predictor, arguments.seconds, arguments.fps, down_s=3.0)
+    ages_ms = np.array(report.true_ages_ms)
+    print(
+        f"{len(ages_ms)} frames seen, {report.dropped} dropped; camera {arguments.fps:g} fps, "
+        f"network {arguments.network_ms:g} ms, {arguments.seconds:g} s"
+    )
+    p50, p95, p99 = np.percentile(ages_ms, (50, 95, 99))
+    print(
+        f"true frame age ms: p50 {p50:.0f}  p95 {p95:.0f}  p99 {p99:.0f}  max {ages_ms.max():.0f}"
+    )
+    print(f"reported age ms:   max {max(report.reported_ages_ms):.0f}")
+    print(
+        f"camera killed after {report.frames_before_restart} frames; resumed after "
+        f"{report.pause_s:.1f} s (down 3 s), {report.frames_after_restart} frames more"
+    )
+
+
+if __name__ == "__main__":
+    main()
