@@ -1,0 +1,218 @@
+"""The main job on real input: official weights to every runtime, proven against PyTorch."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+import edgeyolo
+from edgeyolo.artifact import load_artifact
+from edgeyolo.contract import CONTRACT_KEY
+from edgeyolo.errors import ArtifactError, ContractMissingError, EdgeYoloError, ParityError
+from edgeyolo.evaluation import parity
+from edgeyolo.pictures import list_pictures, read_picture
+from edgeyolo.pipeline import ExportRequest, export
+from edgeyolo.spec import Backend, Precision
+from edgeyolo.verification import verify
+
+FLOAT_BACKENDS = (Backend.ONNX, Backend.OPENVINO, Backend.TFLITE)
+SMALL_HW = (160, 224)
+
+
+@pytest.fixture(scope="module")
+def pictures(shared: Path) -> Path:
+    return shared / "assets" / "coco_val2017_subset" / "images"
+
+
+@pytest.fixture(scope="module")
+def checkpoint(shared: Path) -> Path:
+    return shared / "assets" / "weights" / "yolox_nano_0.1.1rc0_refolded.pth"
+
+
+@pytest.fixture(scope="module")
+def artifacts(
+    tmp_path_factory: pytest.TempPathFactory, checkpoint: Path, pictures: Path
+) -> dict[Backend, Path]:
+    """YOLOX-Nano at a small size for every runtime, each proven on export."""
+    folder = tmp_path_factory.mktemp("artifacts")
+    for backend in FLOAT_BACKENDS:
+        request = ExportRequest(
+            checkpoint=checkpoint,
+            backend=backend,
+            input_hw=SMALL_HW,
+            images=pictures,
+            output=folder / backend,
+        )
+        assert export(request).parity.passed
+    return {backend: folder / backend for backend in FLOAT_BACKENDS}
+
+
+@pytest.mark.parametrize("backend", FLOAT_BACKENDS)
+def test_an_exported_file_detects_what_pytorch_detects(
+    backend: Backend, artifacts: dict[Backend, Path], checkpoint: Path, pictures: Path
+) -> None:
+    result = verify(artifacts[backend], checkpoint, pictures, limit=24)
+    assert result.parity.passed
+    assert result.same_weights
+    assert result.warnings == ()
+    assert result.parity.reference > 50
+    # Rounding only: FP32 on one machine.
+    assert result.parity.max_box_error_px < 0.1
+    assert result.parity.max_score_error < 1e-3
+
+
+@pytest.mark.parametrize("backend", FLOAT_BACKENDS)
+def test_all_runtimes_find_the_same_objects(
+    backend: Backend, artifacts: dict[Backend, Path], pictures: Path
+) -> None:
+    frame = read_picture(list_pictures(pictures)[3])
+    expected = edgeyolo.load(artifacts[Backend.ONNX]).predict(frame)
+    found = edgeyolo.load(artifacts[backend], threads=1).predict(frame)
+    assert found.names == expected.names
+    np.testing.assert_allclose(found.boxes_xyxy, expected.boxes_xyxy, atol=0.2)
+
+
+@pytest.mark.parametrize("backend", FLOAT_BACKENDS)
+def test_a_lone_vendor_file_carries_its_contract(
+    backend: Backend, artifacts: dict[Backend, Path], tmp_path: Path, pictures: Path
+) -> None:
+    artifact = load_artifact(artifacts[backend])
+    for name in artifact.contract.files:
+        (tmp_path / name).write_bytes((artifact.folder / name).read_bytes())
+    lone = edgeyolo.load(tmp_path / artifact.contract.entry)
+    assert lone.model == artifact.contract.model
+    frame = read_picture(list_pictures(pictures)[0])
+    found, expected = lone.predict(frame), edgeyolo.load(artifact.folder).predict(frame)
+    np.testing.assert_array_equal(found.boxes_xyxy, expected.boxes_xyxy)
+
+
+def test_a_file_without_contract_is_refused_with_the_way_out(
+    artifacts: dict[Backend, Path], tmp_path: Path
+) -> None:
+    proto = onnx.load(artifacts[Backend.ONNX] / "model.onnx")
+    kept = [item for item in proto.metadata_props if item.key != CONTRACT_KEY]
+    assert len(kept) < len(proto.metadata_props)
+    del proto.metadata_props[:]
+    onnx.save(proto, tmp_path / "foreign.onnx")
+    with pytest.raises(ContractMissingError, match="edgeyolo adopt"):
+        edgeyolo.load(tmp_path / "foreign.onnx")
+
+
+def test_an_altered_model_file_is_not_opened(
+    artifacts: dict[Backend, Path], tmp_path: Path
+) -> None:
+    source = load_artifact(artifacts[Backend.ONNX])
+    for path in source.folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    data = bytearray((tmp_path / "model.onnx").read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / "model.onnx").write_bytes(data)
+    with pytest.raises(ArtifactError, match="altered"):
+        edgeyolo.load(tmp_path)
+
+
+@pytest.mark.parametrize("backend", FLOAT_BACKENDS)
+@pytest.mark.parametrize("batch", [2, None])
+def test_batches_give_what_single_pictures_give(
+    backend: Backend,
+    batch: int | None,
+    checkpoint: Path,
+    pictures: Path,
+    tmp_path: Path,
+    artifacts: dict[Backend, Path],
+) -> None:
+    request = ExportRequest(
+        checkpoint=checkpoint,
+        backend=backend,
+        input_hw=SMALL_HW,
+        batch=batch,
+        images=pictures,
+        output=tmp_path / "batched",
+    )
+    export(request)
+    frames = [read_picture(path) for path in list_pictures(pictures)[:5]]
+    single = edgeyolo.load(artifacts[backend])
+    expected = [single.predict(frame) for frame in frames]
+    # Five pictures in twos leave one over; a dynamic batch takes all five at once.
+    for found, wanted in zip(
+        edgeyolo.load(tmp_path / "batched").predict_batch(frames), expected, strict=True
+    ):
+        assert found.names == wanted.names
+        np.testing.assert_allclose(found.boxes_xyxy, wanted.boxes_xyxy, atol=0.2)
+
+
+@pytest.mark.parametrize("backend", FLOAT_BACKENDS)
+def test_fp16_is_proven_too_and_half_the_size(
+    backend: Backend,
+    checkpoint: Path,
+    pictures: Path,
+    tmp_path: Path,
+    artifacts: dict[Backend, Path],
+) -> None:
+    request = ExportRequest(
+        checkpoint=checkpoint,
+        backend=backend,
+        precision=Precision.FP16,
+        input_hw=SMALL_HW,
+        images=pictures,
+        output=tmp_path / "half",
+    )
+    assert export(request).parity.passed
+    sizes = [
+        sum(path.stat().st_size for path in folder.iterdir() if path.suffix != ".json")
+        for folder in (tmp_path / "half", artifacts[backend])
+    ]
+    # Graph text and the contract do not shrink: they are a tenth of so small a network.
+    assert sizes[0] < 0.65 * sizes[1]
+
+
+def test_the_host_preprocesses_for_a_plain_float_graph(
+    checkpoint: Path, pictures: Path, tmp_path: Path, artifacts: dict[Backend, Path]
+) -> None:
+    request = ExportRequest(
+        checkpoint=checkpoint,
+        backend=Backend.ONNX,
+        input_hw=SMALL_HW,
+        pixels=False,
+        images=pictures,
+        output=tmp_path / "plain",
+    )
+    assert export(request).artifact.contract.input.dtype == "float32"
+    frame = read_picture(list_pictures(pictures)[3])
+    found = edgeyolo.load(tmp_path / "plain").predict(frame)
+    expected = edgeyolo.load(artifacts[Backend.ONNX]).predict(frame)
+    assert found.names == expected.names
+    np.testing.assert_allclose(found.boxes_xyxy, expected.boxes_xyxy, atol=0.05)
+
+
+def test_nothing_is_written_when_parity_fails(
+    checkpoint: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Limits that no float computation keeps stand in for a broken exporter.
+    impossible = dataclasses.replace(parity.LIMITS[Precision.FP32], box_px=-1.0)
+    monkeypatch.setitem(parity.LIMITS, Precision.FP32, impossible)
+    request = ExportRequest(
+        checkpoint=checkpoint,
+        backend=Backend.ONNX,
+        input_hw=SMALL_HW,
+        images=pictures,
+        output=tmp_path / "never",
+    )
+    with pytest.raises(ParityError, match="nothing was written"):
+        export(request)
+    assert os.listdir(tmp_path) == []
+    waived = export(dataclasses.replace(request, waive_parity=True))
+    assert waived.artifact.contract.waivers == ("parity",)
+
+
+def test_verify_notices_other_weights(
+    artifacts: dict[Backend, Path], shared: Path, pictures: Path
+) -> None:
+    other = shared / "reference" / "checkpoint" / "yolox_mini_d033_w0125_nc7_synth.pth"
+    with pytest.raises(EdgeYoloError, match="classes"):
+        verify(artifacts[Backend.ONNX], other, pictures, limit=1)
