@@ -16,6 +16,7 @@ from edgeyolo.errors import EdgeYoloError, one_line
 # --help imports no command, and with it no torch.
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "export": ("export_command", "Turn a checkpoint into a proven artifact."),
+    "train": ("train_command", "Train a detector on your own pictures."),
     "predict": ("predict_command", "Find objects in pictures, folders and videos."),
     "val": ("val_command", "Measure COCO accuracy on labelled pictures."),
     "verify": ("verify_command", "Compare an artifact with its checkpoint on pictures."),

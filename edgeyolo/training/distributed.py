@@ -141,3 +141,8 @@ def _common(norm: nn.BatchNorm2d) -> CommonBatchNorm:
     for ours, theirs in zip(copy.parameters(), norm.parameters(), strict=True):
         ours.requires_grad_(theirs.requires_grad)
     return copy.to(norm.weight.device)
+
+
+def is_first_process() -> bool:
+    """Whether this process prints, also before and after the processes are joined."""
+    return int(os.environ.get("RANK", "0")) == 0

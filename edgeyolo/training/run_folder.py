@@ -131,6 +131,17 @@ class RunFolder:
 class SilentRank:
     """Follows a training on the other processes: nothing to do."""
 
+    def __enter__(self) -> SilentRank:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Nothing."""
+
     def iteration(self, log: IterationLog) -> None:
         """Nothing."""
 

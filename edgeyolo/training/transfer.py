@@ -1,4 +1,4 @@
-"""Starting from trained weights, also with other classes, and from folded networks."""
+"""Starting from trained weights, also with other classes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from edgeyolo.errors import TrainingError
 from edgeyolo.models.detector import Detector
@@ -126,71 +126,3 @@ def _copy_classes(
     own_rows[:, :5] = source_rows[:, :5]
     for own, other in pairs:
         own_rows[:, 5 + own] = source_rows[:, 5 + other]
-
-
-@torch.no_grad()
-def with_batch_norms(folded: Detector, trainable: Detector, batches: Iterable[Tensor]) -> None:
-    """Fill *trainable* from *folded*, whose batch norms were folded into the convolutions.
-
-    A batch norm with statistics 0 and 1 would compute the same in eval mode, but the first
-    training step would normalise by the batch and destroy the weights. So the statistics of
-    every convolution are measured on pictures, and scale and shift are chosen to undo them: the
-    network computes the same in eval mode, and nearly the same in train mode.
-
-    Args:
-        folded: Network with ``X.conv.bias`` and no ``X.bn``; left as it is.
-        trainable: The same network with batch norms.
-        batches: Network inputs (B, 3, H, W), some tens of pictures in all.
-
-    Raises:
-        TrainingError: The two are not the same network, or there is no picture.
-    """
-    source, state = folded.state_dict(), trainable.state_dict()
-    units = [key[: -len(".conv.bias")] for key in source if key.endswith(".conv.bias")]
-    units = [unit for unit in units if f"{unit}.bn.weight" in state]
-    modules = dict(folded.named_modules())
-    sums: dict[str, list[Tensor]] = {}
-
-    def measure(unit: str) -> None:
-        def hook(module: nn.Module, _: object, output: Tensor) -> None:
-            bias = source[f"{unit}.conv.bias"][:, None, None]
-            values = (output - bias).double()
-            count = torch.tensor(float(values.numel() / values.shape[1]), dtype=torch.float64)
-            entry = [values.sum(dim=(0, 2, 3)), values.pow(2).sum(dim=(0, 2, 3)), count]
-            sums[unit] = [a + b for a, b in zip(sums.get(unit, [torch.zeros(())] * 3), entry)]  # noqa: B905
-
-        handles.append(modules[f"{unit}.conv"].register_forward_hook(hook))
-
-    handles: list[torch.utils.hooks.RemovableHandle] = []
-    for unit in units:
-        measure(unit)
-    was_training = folded.training
-    folded.eval()
-    try:
-        for batch in batches:
-            folded(batch)
-    finally:
-        folded.train(was_training)
-        for handle in handles:
-            handle.remove()
-    if not sums:
-        raise TrainingError("no picture to measure batch statistics with")
-    eps = {n: m.eps for n, m in trainable.named_modules() if isinstance(m, nn.BatchNorm2d)}
-    for name, value in state.items():
-        unit, _, last = name.rpartition(".bn.")
-        if unit and unit in sums:
-            total, squares, count = sums[unit]
-            mean = total / count
-            variance = (squares / count - mean**2).clamp(min=0)
-            filled = {
-                "running_mean": mean,
-                "running_var": variance,
-                "weight": torch.sqrt(variance + eps[f"{unit}.bn"]),
-                "bias": mean + source[f"{unit}.conv.bias"],
-            }
-            if last in filled:
-                value.copy_(filled[last])
-        elif name in source and source[name].shape == value.shape:
-            value.copy_(source[name])
-        elif not _IGNORED.search(name):
-            raise TrainingError(f"the folded weights lack {name}")

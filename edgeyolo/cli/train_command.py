@@ -1,0 +1,150 @@
+"""``edgeyolo train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgeyolo.cli import options
+
+_PRECISIONS = click.Choice(["fp32", "bf16", "fp16"])
+_CACHES = click.Choice(["none", "ram", "disk"])
+
+
+@click.command()
+@click.argument("model", required=False)
+@click.option("--data", type=options.EXISTING, help="Data-set YAML, COCO JSON, or a folder.")
+@click.option("--val", type=options.EXISTING, help="Pictures to evaluate on, if not in --data.")
+@click.option("--epochs", type=click.IntRange(1), default=300, show_default=True)
+@click.option(
+    "--batch", type=click.IntRange(1), default=64, show_default=True, help="Over all processes."
+)
+@click.option("--input-size", "input_hw", type=options.InputSize(), help="416 or 320x640.")
+@click.option("--weights", type=options.FILE, help="Checkpoint to start from.")
+@click.option("--freeze", multiple=True, help="Prefix of parameters that stay as they are.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="See --help-config.")
+@click.option("--output", type=options.NEW_PATH, help="Run folder; must be new.")
+@click.option("--resume", "run", type=options.FOLDER, help="Continue the run in this folder.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--precision", type=_PRECISIONS, default="fp32", show_default=True)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1.")
+@click.option(
+    "--workers", type=click.IntRange(0), default=2, show_default=True, help="Per process."
+)
+@click.option("--cache", type=_CACHES, default="none", show_default=True, help="Decoded pictures.")
+@click.option(
+    "--checkpoint-interval",
+    type=click.IntRange(0),
+    default=0,
+    help="Batches between checkpoints within an epoch.",
+)
+@click.option("--no-tensorboard", is_flag=True, help="Write no TensorBoard files.")
+@click.option("--help-config", is_flag=True, help="List every hyper-parameter of MODEL and exit.")
+@options.json_option
+def command(
+    *,
+    model: str | None,
+    data: Path | None,
+    val: Path | None,
+    epochs: int,
+    batch: int,
+    input_hw: tuple[int, int] | None,
+    weights: Path | None,
+    freeze: tuple[str, ...],
+    settings: tuple[str, ...],
+    output: Path | None,
+    run: Path | None,
+    seed: int,
+    precision: str,
+    device: str,
+    workers: int,
+    cache: str,
+    checkpoint_interval: int,
+    no_tensorboard: bool,
+    help_config: bool,
+    as_json: bool,
+) -> None:
+    """Train MODEL (yolox-nano ... yolov7-e6e) on your own pictures.
+
+    Start it under torchrun to use several GPUs or machines. The result is a checkpoint for
+    edgeyolo export.
+    """
+    from edgeyolo.data.sample_source import CacheMode
+    from edgeyolo.training.plan import MixedPrecision
+    from edgeyolo.training.request import TrainingRequest
+    from edgeyolo.training.session import resume, train
+
+    if run is not None:
+        if model is not None or data is not None or output is not None:
+            raise click.UsageError("--resume takes everything from the run: give no other option")
+        _print(resume(run), as_json)
+        return
+    if model is None:
+        raise click.UsageError("name a MODEL, such as yolox-nano")
+    if not help_config and (data is None or output is None):
+        raise click.UsageError("--data and --output are needed")
+    request = TrainingRequest(
+        model=model,
+        data=str(data and data.resolve()),
+        val=None if val is None else str(val.resolve()),
+        epochs=epochs,
+        batch=batch,
+        output=str(output),
+        input_hw=input_hw,
+        weights=None if weights is None else str(weights.resolve()),
+        freeze=freeze,
+        settings=settings,
+        seed=seed,
+        precision=MixedPrecision(precision),
+        device=device,
+        workers=workers,
+        cache=CacheMode(cache),
+        checkpoint_interval=checkpoint_interval,
+        tensorboard=not no_tensorboard,
+    )
+    try:
+        recipe = request.recipe()
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    if help_config:
+        _print_config(recipe, as_json)
+        return
+    _print(train(request), as_json)
+
+
+def _print_config(recipe: object, as_json: bool) -> None:
+    from edgeyolo.training.settings import as_plain, listed
+
+    if as_json:
+        options.print_json(as_plain(recipe))
+        return
+    for entry in listed(recipe):
+        value = ",".join(map(str, entry.value)) if isinstance(entry.value, tuple) else entry.value
+        click.echo(f"{entry.key + '=' + str(value):<44} {entry.kind:<14} {entry.help}")
+
+
+def _print(result: object, as_json: bool) -> None:
+    from edgeyolo.training.distributed import is_first_process
+    from edgeyolo.training.session import TrainingResult
+
+    assert isinstance(result, TrainingResult)
+    if not is_first_process():
+        return
+    position = result.position
+    if as_json:
+        options.print_json(
+            {
+                "run": str(result.folder),
+                "checkpoint": str(result.checkpoint),
+                "epochs": position.epoch,
+                "best_fitness": position.best_fitness if position.best_epoch >= 0 else None,
+                "best_epoch": position.best_epoch + 1 if position.best_epoch >= 0 else None,
+                "stopped_early": position.stopped_early,
+            }
+        )
+        return
+    if position.best_epoch >= 0:
+        click.echo(f"best epoch {position.best_epoch + 1} of {position.epoch}", nl=False)
+        click.echo(f", fitness {position.best_fitness:.4f}")
+    click.echo(str(result.checkpoint))

@@ -1,0 +1,196 @@
+"""Data and network of a training, from its request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from edgeyolo.checkpoints.load import LoadedModel, load_model
+from edgeyolo.data.batches import TrainingBatches
+from edgeyolo.data.checking import usable_dataset
+from edgeyolo.data.dataset import DetectionDataset
+from edgeyolo.data.labels import YAML_SUFFIXES, read_dataset
+from edgeyolo.data.sample_source import CacheMode, DatasetSource
+from edgeyolo.errors import TrainingError
+from edgeyolo.families import FAMILIES
+from edgeyolo.models.architecture import Architecture
+from edgeyolo.models.detector import Detector
+from edgeyolo.models.zoo import build_architecture
+from edgeyolo.spec import ModelSpec
+from edgeyolo.training.anchors import check_anchors
+from edgeyolo.training.batch_source import on_device
+from edgeyolo.training.batch_statistics import (
+    measure_norms,
+    norms_are_neutral,
+    with_neutral_norms,
+)
+from edgeyolo.training.distributed import Ranks
+from edgeyolo.training.plan import TrainingPlan
+from edgeyolo.training.recipe import YoloV7Recipe
+from edgeyolo.training.request import TrainingRequest
+from edgeyolo.training.transfer import transfer
+
+Say = Callable[[str], None]
+# Pictures on which the batch norms of folded weights are measured.
+_STATISTICS_PICTURES = 128
+
+
+def datasets(
+    request: TrainingRequest, say: Say
+) -> tuple[DetectionDataset, DetectionDataset | None]:
+    """Checked pictures to train on, and those to evaluate on, if any.
+
+    Raises:
+        DatasetError: Nothing usable.
+        TrainingError: The two have different classes.
+    """
+    data = Path(request.data)
+    training = _checked(read_dataset(data, split="train"), say)
+    validation = None
+    if request.val is not None:
+        validation = _checked(read_dataset(Path(request.val), split="val"), say)
+    elif _has_splits(data):
+        validation = _checked(read_dataset(data, split="val"), say)
+    else:
+        say("no validation pictures (give --val): the last weights will be the result")
+    if validation is not None and set(validation.class_names) - set(training.class_names):
+        unknown = sorted(set(validation.class_names) - set(training.class_names))
+        raise TrainingError(
+            f"{validation.name} has classes that are not trained: {', '.join(unknown[:5])}"
+        )
+    return training, validation
+
+
+def _has_splits(data: Path) -> bool:
+    """Whether *data* is, or holds, a data-set YAML (and no COCO file that would be read first)."""
+    if data.is_dir():
+        found = any(path.suffix.lower() in YAML_SUFFIXES for path in data.iterdir())
+        return found and not (data / "instances.json").is_file()
+    return data.suffix.lower() in YAML_SUFFIXES
+
+
+def _checked(dataset: DetectionDataset, say: Say) -> DetectionDataset:
+    report = usable_dataset(dataset, decode=False)
+    usable = report.dataset
+    say(f"{usable.name}: {len(usable)} pictures, {usable.num_boxes} objects")
+    if report.problems:
+        say(f"{usable.name}: {len(report.problems)} remarks; see: edgeyolo data check")
+    return usable
+
+
+def batches_for(
+    request: TrainingRequest, plan: TrainingPlan, dataset: DetectionDataset, ranks: Ranks
+) -> TrainingBatches:
+    """This process's batches."""
+    folder = Path(request.output) / "cache" if request.cache is CacheMode.DISK else None
+    source = DatasetSource(dataset, plan.input_hw, cache=request.cache, cache_folder=folder)
+    return TrainingBatches(
+        source,
+        plan.recipe.augmentation,
+        family=request.architecture(1).family,
+        input_hw=plan.input_hw,
+        batch_size=request.batch // ranks.count,
+        seed=plan.seed,
+        workers=request.workers,
+        rank=ranks.rank,
+        world=ranks.count,
+    )
+
+
+def starting_model(
+    request: TrainingRequest,
+    plan: TrainingPlan,
+    dataset: DetectionDataset,
+    batches: TrainingBatches,
+    say: Say,
+) -> Detector:
+    """The network with the weights that training starts from.
+
+    Raises:
+        TrainingError: The weights are of another network.
+        CheckpointError: The weights cannot be read.
+    """
+    architecture = request.architecture(len(dataset.class_names))
+    loaded = None if request.weights is None else load_model(Path(request.weights))
+    if isinstance(plan.recipe, YoloV7Recipe):
+        if loaded is not None and loaded.spec.anchors_px is not None:
+            architecture = replace(architecture, anchors_px=loaded.spec.anchors_px)
+        architecture = _with_fitting_anchors(architecture, plan, plan.recipe, dataset, say)
+    torch.manual_seed(plan.seed)
+    model = build_architecture(architecture)
+    if loaded is not None:
+        source = _trainable(loaded, batches, say)
+        report = transfer(source.state_dict(), loaded.spec.class_names, model, dataset.class_names)
+        say(f"{request.weights}: {report.text(len(dataset.class_names))}")
+    return model
+
+
+def _trainable(loaded: LoadedModel, batches: TrainingBatches, say: Say) -> Detector:
+    """The network of *loaded*, with batch statistics measured where folding has lost them."""
+    model = loaded.model
+    if loaded.checkpoint.architecture.folded:
+        model = with_neutral_norms(model)
+    if not norms_are_neutral(model):
+        return model
+
+    def inputs() -> Iterator[torch.Tensor]:
+        seen = 0
+        for batch in batches.epoch(0, closing=True):
+            yield on_device(batch, torch.device("cpu"), model.family)[0]
+            seen += len(batch.images)
+            if seen >= _STATISTICS_PICTURES:
+                return
+
+    pictures = measure_norms(model, inputs())
+    say(f"{loaded.checkpoint.path.name} is folded; measured batch norms on {pictures} pictures")
+    return model
+
+
+def _with_fitting_anchors(
+    architecture: Architecture,
+    plan: TrainingPlan,
+    recipe: YoloV7Recipe,
+    dataset: DetectionDataset,
+    say: Say,
+) -> Architecture:
+    if not recipe.auto_anchor or architecture.anchors_px is None:
+        return architecture
+    check = check_anchors(
+        object_sizes(dataset, plan.input_hw),
+        architecture.anchors_px,
+        threshold=recipe.anchor_threshold,
+        min_recall=recipe.min_anchor_recall,
+        seed=plan.seed,
+    )
+    if not check.changed:
+        say(f"anchors: best possible recall {check.recall:.4f}")
+        return architecture
+    say(f"new anchors: best possible recall {check.recall_before:.4f} -> {check.recall:.4f}")
+    return replace(architecture, anchors_px=check.anchors_px)
+
+
+def object_sizes(dataset: DetectionDataset, input_hw: tuple[int, int]) -> NDArray[np.float64]:
+    """(N, 2) width and height of all objects in pixels of the network input."""
+    sizes = [np.zeros((0, 2))]
+    for picture in dataset.pictures:
+        ratio = min(input_hw[0] / picture.hw[0], input_hw[1] / picture.hw[1])
+        boxes = picture.boxes_xyxy[~picture.crowd]
+        sizes.append((boxes[:, 2:] - boxes[:, :2]) * ratio)
+    return np.concatenate(sizes)
+
+
+def spec_of(model: Detector, class_names: tuple[str, ...], input_hw: tuple[int, int]) -> ModelSpec:
+    """What the trained detector is, for its checkpoints."""
+    return ModelSpec(
+        family=model.family,
+        variant=model.variant,
+        class_names=class_names,
+        strides=model.strides,
+        anchors_px=model.anchors_px,
+        preprocess=FAMILIES[model.family].preprocess(input_hw),
+    )
