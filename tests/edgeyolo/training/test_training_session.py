@@ -1,0 +1,246 @@
+"""Whole trainings on pictures drawn by the test: run folder, checkpoints, resume, processes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from edgeyolo.checkpoints.load import load_model
+from edgeyolo.errors import OutputError, TrainingError
+from edgeyolo.training.request import TrainingRequest
+from edgeyolo.training.session import resume, train
+
+ROOT = Path(__file__).resolve().parents[3]
+NAMES = ("red", "green")
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixteen 96x96 pictures with red and green boxes, as COCO instances.json."""
+    folder = tmp_path_factory.mktemp("boxes")
+    (folder / "images").mkdir()
+    random_ = np.random.default_rng(3)
+    images, annotations = [], []
+    for index in range(16):
+        frame = random_.integers(60, 120, (96, 96, 3)).astype(np.uint8)
+        for _ in range(2):
+            kind = int(random_.integers(2))
+            w, h = (int(v) for v in random_.integers(20, 50, 2))
+            x, y = int(random_.integers(0, 96 - w)), int(random_.integers(0, 96 - h))
+            frame[y : y + h, x : x + w] = (0, 0, 250) if kind == 0 else (0, 250, 0)
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": index + 1,
+                    "category_id": kind + 1,
+                    "bbox": [x, y, w, h],
+                    "area": w * h,
+                    "iscrowd": 0,
+                }
+            )
+        name = f"{index:02}.png"
+        cv2.imwrite(str(folder / "images" / name), frame)
+        images.append({"id": index + 1, "file_name": name, "height": 96, "width": 96})
+    categories = [{"id": index + 1, "name": name} for index, name in enumerate(NAMES)]
+    (folder / "instances.json").write_text(
+        json.dumps({"images": images, "annotations": annotations, "categories": categories})
+    )
+    return folder
+
+
+def request_for(pictures: Path, output: Path, **changes: object) -> TrainingRequest:
+    fields: dict[str, object] = {
+        "model": "yolox-nano",
+        "width": 0.125,
+        "data": str(pictures),
+        "val": str(pictures),
+        "epochs": 2,
+        "batch": 4,
+        "output": str(output),
+        "input_hw": (64, 64),
+        "settings": ("multiscale=false", "evaluation_interval=1"),
+        "workers": 0,
+        "tensorboard": False,
+        **changes,
+    }
+    return TrainingRequest(**fields)  # type: ignore[arg-type]
+
+
+def test_a_run_leaves_everything_that_its_reader_needs(pictures: Path, tmp_path: Path) -> None:
+    result = train(request_for(pictures, tmp_path / "run", tensorboard=True))
+    folder = tmp_path / "run"
+    names = {path.name for path in folder.iterdir()}
+    assert names == {
+        "config.json",
+        "environment.json",
+        "log.csv",
+        "curves.png",
+        "last.pt",
+        "best.pt",
+        "tensorboard",
+    }
+    config = json.loads((folder / "config.json").read_text())
+    assert config["request"]["epochs"] == 2
+    assert config["recipe"]["multiscale"] is False
+    assert config["recipe"]["augmentation"]["mosaic"] == 0.5
+    with (folder / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["0", "1"]
+    assert all(float(row["loss/total"]) > 0 for row in rows)
+    assert json.loads((folder / "environment.json").read_text())["packages"]["torch"]
+    assert cv2.imread(str(folder / "curves.png")) is not None
+    assert list((folder / "tensorboard").iterdir())
+    loaded = load_model(result.checkpoint)
+    assert loaded.spec.class_names == NAMES
+    assert loaded.spec.input_hw == (64, 64)
+    assert loaded.checkpoint.architecture.width == 0.125
+
+
+def test_a_run_folder_is_never_overwritten(pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / "precious.txt").write_text("mine")
+    with pytest.raises(OutputError, match="--resume"):
+        train(request_for(pictures, tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["precious.txt"]
+
+
+def test_resuming_what_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="is not the folder of a run"):
+        resume(tmp_path)
+
+
+def test_a_finished_run_is_resumed_without_training(pictures: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    train(request_for(pictures, folder, epochs=1))
+    before = (folder / "last.pt").read_bytes()
+    assert resume(folder).position.epoch == 1
+    assert (folder / "last.pt").read_bytes() == before
+
+
+def test_fine_tuning_keeps_what_is_known_of_common_classes(pictures: Path, tmp_path: Path) -> None:
+    train(request_for(pictures, tmp_path / "first", epochs=1))
+    renamed = json.loads((pictures / "instances.json").read_text())
+    renamed["categories"] = [
+        {"id": 1, "name": "blue"},
+        {"id": 2, "name": "green"},
+        {"id": 3, "name": "red"},
+    ]
+    other = pictures / "renamed.json"
+    other.write_text(json.dumps(renamed))
+    request = request_for(
+        pictures,
+        tmp_path / "second",
+        data=str(other),
+        val=None,
+        epochs=1,
+        weights=str(tmp_path / "first" / "best.pt"),
+        settings=("multiscale=false", "lr_per_picture=0"),
+    )
+    train(request)
+    first = load_model(tmp_path / "first" / "best.pt").model.state_dict()
+    second = load_model(tmp_path / "second" / "last.pt").model.state_dict()
+    key = "head.cls_preds.0.weight"
+    torch.testing.assert_close(second[key][1], first[key][1])
+    torch.testing.assert_close(second[key][2], first[key][0])
+    stem = "backbone.backbone.stem.conv.conv.weight"
+    torch.testing.assert_close(second[stem], first[stem])
+
+
+def run_in_a_process(request: TrainingRequest | Path, processes: int = 1) -> subprocess.Popen[str]:
+    """``edgeyolo.training.session`` in its own process, or several under torchrun."""
+    call = (
+        f"resume(Path({str(request)!r}))"
+        if isinstance(request, Path)
+        else "train(from_plain(json.loads(sys.argv[1]), TrainingRequest))"
+    )
+    program = (
+        "import json, sys, torch; from pathlib import Path; torch.set_num_threads(1)\n"
+        "from edgeyolo.training.request import TrainingRequest\n"
+        "from edgeyolo.training.session import resume, train\n"
+        "from edgeyolo.training.settings import from_plain\n"
+        f"{call}\n"
+    )
+    from edgeyolo.training.settings import as_plain
+
+    file = (
+        Path(request if isinstance(request, Path) else request.output).parent
+        / f"program_{time.monotonic_ns()}.py"
+    )
+    file.write_text(program)
+    launcher = [sys.executable]
+    if processes > 1:
+        launcher += ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+    plain = "" if isinstance(request, Path) else json.dumps(as_plain(request))
+    return subprocess.Popen(
+        [*launcher, str(file), plain],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finished(process: subprocess.Popen[str]) -> None:
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors[-2000:]
+
+
+@pytest.mark.slow
+def test_two_processes_train_what_one_does(pictures: Path, tmp_path: Path) -> None:
+    """Common batch statistics, common denominators: 20 steps, losses within 1e-4."""
+    settings = ("multiscale=false", "evaluation_interval=0", "warmup_epochs=0.5")
+    both = {"epochs": 5, "settings": settings, "val": None}
+    finished(run_in_a_process(request_for(pictures, tmp_path / "one", **both)))
+    finished(run_in_a_process(request_for(pictures, tmp_path / "two", **both), processes=2))
+    logs = []
+    for name in ("one", "two"):
+        with (tmp_path / name / "log.csv").open() as file:
+            logs.append([float(row["loss/total"]) for row in csv.DictReader(file)])
+    assert len(logs[0]) == 5
+    assert logs[1] == pytest.approx(logs[0], rel=1e-4)
+
+
+@pytest.mark.slow
+def test_kill_9_at_any_moment_changes_nothing(pictures: Path, tmp_path: Path) -> None:
+    """Killed again and again, the run ends with the weights of an undisturbed one."""
+    both = {"epochs": 6, "val": None, "checkpoint_interval": 1}
+    finished(run_in_a_process(request_for(pictures, tmp_path / "calm", **both)))
+    moments = random.Random(11)
+    folder = tmp_path / "stormy"
+    process = run_in_a_process(request_for(pictures, folder, **both))
+    kills = 0
+    while kills < 5:
+        started = time.monotonic()
+        # Kill while batches and checkpoints are being made, not while Python starts.
+        while not (folder / "last.pt").exists() and process.poll() is None:
+            time.sleep(0.01)
+            assert time.monotonic() - started < 120
+        time.sleep(moments.uniform(0.0, 5.0))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.communicate()
+        kills += 1
+        if (folder / "last.pt").exists():
+            load_model(folder / "last.pt")
+        process = run_in_a_process(folder)
+    finished(process)
+    calm = torch.load(tmp_path / "calm" / "last.pt", weights_only=True)
+    stormy = torch.load(folder / "last.pt", weights_only=True)
+    for part in (("model",), ("training", "model")):
+        ours, theirs = stormy, calm
+        for key in part:
+            ours, theirs = ours[key], theirs[key]
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
