@@ -36,6 +36,11 @@ from edgeyolo.cli import options
 @click.option("--limit", type=click.IntRange(1), help="Only the first so many pictures.")
 @click.option("--per-class", is_flag=True, help="One line for every class.")
 @click.option("--results", type=options.NEW_PATH, help="Write detections as COCO results.")
+@click.option(
+    "--diagnostics",
+    type=options.NEW_PATH,
+    help="Folder for confusion matrix, precision-recall curves and worst pictures.",
+)
 @click.option("--names", type=options.FILE, help="Class names of a checkpoint without them.")
 @click.option("--input-size", type=options.InputSize(), help="Input size of a checkpoint.")
 @click.option("--legacy", is_flag=True, help="YOLOX weights of the first release (0.1.0).")
@@ -53,6 +58,7 @@ def command(
     limit: int | None,
     per_class: bool,
     results: Path | None,
+    diagnostics: Path | None,
     names: Path | None,
     input_size: tuple[int, int] | None,
     legacy: bool,
@@ -90,6 +96,10 @@ def command(
         from edgeyolo.evaluation.result_files import write_coco_results
 
         write_coco_results(results, found.results, found.dataset)
+    if diagnostics is not None:
+        from edgeyolo.evaluation.diagnostics_folder import write_diagnostics
+
+        write_diagnostics(diagnostics, found.results, found.dataset)
     problems = len(found.dataset.problems)
     if as_json:
         options.print_json(
