@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -60,9 +61,8 @@ def read_coco_json(annotations: Path, images: Path) -> DetectionDataset:
         for number, annotation in by_picture.get(picture_id, ()):
             _add(collector, annotation, class_of, f"{name}, annotations[{number}]", problems)
         pictures.append(collector.build())
-    for picture_id in by_picture.keys() - {
-        entry["id"] for entry in document["images"] if _is_picture(entry)
-    }:
+    known = [entry.get("id") for entry in document["images"] if isinstance(entry, dict)]
+    for picture_id in by_picture.keys() - {number for number in known if isinstance(number, int)}:
         detail = f"{len(by_picture[picture_id])} labels of image_id {picture_id}"
         problems.append(Problem(ProblemKind.UNKNOWN_PICTURE, annotations.name, detail))
     return DetectionDataset(str(annotations), names, category_ids, tuple(pictures), tuple(problems))
@@ -118,16 +118,23 @@ def _add(
         detail = f"bbox is {_shorten(box)}, not four numbers x, y, width, height"
         problems.append(Problem(ProblemKind.MALFORMED_LABEL, where, detail))
         return
-    x, y, width, height = (float(value) for value in box)
+    x, y, width, height = (_as_float(value) for value in box)
     area = annotation.get("area")
     collector.add(
         (x, y, x + width, y + height),
         class_of[category_id],
         where=where,
         crowd=bool(annotation.get("iscrowd", 0)),
-        area=float(area) if isinstance(area, int | float) else None,
+        area=_as_float(area) if isinstance(area, int | float) else None,
         segments=polygons_of(annotation.get("segmentation")),
     )
+
+
+def _as_float(value: int | float) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # JSON knows whole numbers of any length
+        return math.inf
 
 
 def _load(annotations: Path) -> dict[str, Any]:

@@ -125,7 +125,8 @@ def polygons_of(points: object) -> tuple[Polygon, ...]:
     for flat in points:
         if not isinstance(flat, list) or len(flat) < 6 or len(flat) % 2:
             continue
-        if not all(isinstance(value, int | float) and math.isfinite(value) for value in flat):
+        # Above a million pixels lies no picture (and whole numbers of JSON may not fit a float).
+        if not all(isinstance(value, int | float) and abs(value) < 1e6 for value in flat):
             continue
         polygons.append(np.array(flat, np.float32).reshape(-1, 2))
     return tuple(polygons)

@@ -227,7 +227,9 @@ def _add(
             (cy + h / 2) * height,
         )
         segments = ()
-    if not is_polygon and max(values[1:], default=0.0) > 2.0:
+    # NaN and infinite numbers are the collector's to report.
+    largest = max((value for value in values[1:] if math.isfinite(value)), default=0.0)
+    if not is_polygon and largest > 2.0:
         detail = f"{line.strip()[:60]!r}: coordinates must be divided by the picture size"
         problems.append(Problem(ProblemKind.MALFORMED_LABEL, where, detail))
         return
