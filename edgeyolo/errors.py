@@ -13,6 +13,7 @@
     ├── ParityError               the exported file does not detect what PyTorch detects
     ├── AccuracyError             INT8 misses the accuracy budget
     ├── TrainingError             training cannot start or go on
+    ├── DownloadError             official weights cannot be fetched or verified
     └── OutputError               a result cannot be written (disk full, read-only, exists)
 
 A bad argument of a Python call is ``ValueError``, not one of these.
@@ -74,6 +75,10 @@ class AccuracyError(EdgeYoloError):
 
 class TrainingError(EdgeYoloError):
     """Training cannot start or cannot go on."""
+
+
+class DownloadError(EdgeYoloError):
+    """Official weights cannot be fetched, or are not what they should be."""
 
 
 class OutputError(EdgeYoloError):

@@ -17,6 +17,7 @@ from edgeyolo.families.yolox import YOLOX
 from edgeyolo.models.detector import Detector
 from edgeyolo.models.zoo import VARIANTS, build_architecture
 from edgeyolo.spec import Family, ModelSpec, Preprocess
+from edgeyolo.weights_catalog import license_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def load_model(
         strides=checkpoint.strides,
         anchors_px=checkpoint.anchors_px,
         preprocess=_preprocess(checkpoint, input_hw, legacy=legacy),
-        license=checkpoint.spec.license if checkpoint.spec else None,
+        license=checkpoint.spec.license if checkpoint.spec else license_of(checkpoint.sha256),
     )
     return LoadedModel(model, spec, checkpoint)
 

@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "models": ("models_command", "List the published networks and their sizes."),
     "data": ("data_command", "Check a data set; show augmented batches."),
     "scenes": ("scenes_command", "Render labelled scenes, or the sheet of their symbols."),
+    "weights": ("weights_command", "List and fetch the official weights by name."),
     "runtimes": ("runtimes_command", "List runtimes, versions, devices and precisions."),
 }
 

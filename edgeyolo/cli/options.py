@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -77,3 +78,21 @@ def print_json(data: object) -> None:
     import msgspec
 
     print(json.dumps(msgspec.to_builtins(data), ensure_ascii=False, indent=2, allow_nan=False))
+
+
+class ByteProgress:
+    """A line on stderr that counts megabytes; silent where stderr is no terminal."""
+
+    def __init__(self, name: str, interval_s: float = 0.2) -> None:
+        self._name = name
+        self._interval_s = interval_s
+        self._next_s = 0.0
+
+    def __call__(self, done_bytes: int, total_bytes: int | None) -> None:
+        finished = done_bytes == total_bytes
+        if not sys.stderr.isatty() or (time.monotonic() < self._next_s and not finished):
+            return
+        self._next_s = time.monotonic() + self._interval_s
+        total = f" of {total_bytes / 1e6:.1f}" if total_bytes else ""
+        end = "\n" if finished else ""
+        print(f"\r{self._name}: {done_bytes / 1e6:.1f}{total} MB", end=end, file=sys.stderr)

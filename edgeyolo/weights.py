@@ -1,0 +1,210 @@
+"""Official weights by name: from the cache, else downloaded, always verified.
+
+Cache: ``$EDGEYOLO_CACHE``, else ``$XDG_CACHE_HOME/edgeyolo``, else ``~/.cache/edgeyolo``, else
+(no home) a folder of the user's own in the temporary folder.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from edgeyolo.atomic import write_text
+from edgeyolo.checkpoints.containers import open_stored
+from edgeyolo.download import Expected, Patience, Progress, download, file_sha256
+from edgeyolo.errors import CheckpointError, DownloadError, OutputError, one_line
+from edgeyolo.weights_catalog import ALIASES, OFFICIAL_WEIGHTS, OfficialWeights
+
+
+@dataclass(frozen=True, slots=True)
+class FirstUse:
+    """The digest that a file without a published one had when the user decided to trust it."""
+
+    url: str
+    sha256: str
+    size_bytes: int
+
+
+def resolve_weights(
+    name_or_path: str | Path,
+    *,
+    trust_first_use: bool = False,
+    patience: Patience | None = None,
+    progress: Progress = lambda _done, _total: None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Path:
+    """The file to read: an existing path as it is, a name from the cache or the network.
+
+    Args:
+        name_or_path: ``"yolox-s"``, ``"yolov7"``, or a path.
+        trust_first_use: Accept an official file whose digest is not published, and hold every
+            later use against the digest it has now.
+        patience: See :class:`~edgeyolo.download.Patience`.
+        progress: Called while downloading.
+        say: Called with a line when something takes time.
+
+    Raises:
+        CheckpointError: Neither a file nor a known name.
+        DownloadError: The file is not in the cache and cannot be fetched, is not what was
+            expected, or its digest is unknown and *trust_first_use* is off.
+        OutputError: The cache cannot be written.
+    """
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    weights = find_weights(str(name_or_path))
+    if weights is None:
+        kind = "a folder, not a file" if path.is_dir() else "neither a file nor a known name"
+        raise CheckpointError(f"{path} is {kind}; known names: {', '.join(OFFICIAL_WEIGHTS)}")
+    return fetch(
+        weights, trust_first_use=trust_first_use, patience=patience, progress=progress, say=say
+    )
+
+
+def find_weights(name: str) -> OfficialWeights | None:
+    """The catalogue entry of a name in any of its spellings."""
+    return OFFICIAL_WEIGHTS.get(ALIASES.get(name, name))
+
+
+def fetch(
+    weights: OfficialWeights,
+    *,
+    trust_first_use: bool = False,
+    patience: Patience | None = None,
+    progress: Progress = lambda _done, _total: None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Path:
+    """The verified file of a catalogue entry; see :func:`resolve_weights`."""
+    target = cached_path(weights)
+    with _locked(target, say):
+        expected = _expected(weights, target, trust_first_use=trust_first_use)
+        if target.is_file():
+            if _matches(target, expected):
+                return target
+            say(f"{target} is not what it should be; it is downloaded again")
+            target.unlink()
+        say(f"downloading {weights.url}")
+        digest = download(weights.url, target, expected, patience=patience, progress=progress)
+        if expected.sha256 is None:
+            _trust(weights, target, digest)
+    return target
+
+
+def cached_path(weights: OfficialWeights) -> Path:
+    """Where the file is, or would be, in the cache."""
+    return cache_folder() / "weights" / weights.release / weights.file_name
+
+
+def is_cached(weights: OfficialWeights) -> bool:
+    """Whether a file of the right size is in the cache; its digest is checked when it is used."""
+    path = cached_path(weights)
+    return path.is_file() and weights.size_bytes in (None, path.stat().st_size)
+
+
+def cache_folder() -> Path:
+    """See the module docstring; the folder need not exist."""
+    if named := os.environ.get("EDGEYOLO_CACHE"):
+        return Path(named).absolute()
+    standard = os.environ.get("XDG_CACHE_HOME", "")
+    if standard and Path(standard).is_absolute():  # relative ones are to be ignored (XDG)
+        return Path(standard) / "edgeyolo"
+    try:
+        home = Path.home()
+    except RuntimeError:
+        home = Path()
+    if home.is_absolute() and os.access(home, os.W_OK):
+        return home / ".cache" / "edgeyolo"
+    return _temporary_cache()
+
+
+def _temporary_cache() -> Path:
+    user = os.getuid()
+    folder = Path(tempfile.gettempdir()) / f"edgeyolo-cache-{user}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    facts = folder.lstat()
+    if facts.st_uid != user or facts.st_mode & 0o022:
+        raise OutputError(
+            f"{folder} can be written by others; set EDGEYOLO_CACHE to a folder of your own"
+        )
+    return folder
+
+
+def _expected(weights: OfficialWeights, target: Path, *, trust_first_use: bool) -> Expected:
+    if weights.sha256 is not None:
+        return Expected(weights.size_bytes, weights.sha256)
+    trusted = _trusted(target)
+    if trusted is not None and trusted.url == weights.url:
+        return Expected(trusted.size_bytes, trusted.sha256)
+    if not trust_first_use:
+        raise DownloadError(
+            f"no digest of {weights.name} is published, so it cannot be verified; if you trust "
+            f"{weights.url} now, run: edgeyolo weights pull {weights.name} --trust-first-use "
+            "(its digest is recorded and every later use is held against it)"
+        )
+    if target.is_file():  # put there by hand, or its record was lost
+        return Expected(target.stat().st_size, file_sha256(target))
+    return Expected(None, None)
+
+
+def _matches(path: Path, expected: Expected) -> bool:
+    return (
+        expected.size_bytes in (None, path.stat().st_size) and file_sha256(path) == expected.sha256
+    )
+
+
+def _trust(weights: OfficialWeights, target: Path, digest: str) -> None:
+    """Record the digest, if the file is a checkpoint at all."""
+    try:
+        with open_stored(target):
+            pass
+    except CheckpointError as error:
+        target.unlink()
+        raise DownloadError(f"{weights.url} is no checkpoint: {one_line(error)}") from error
+    record = FirstUse(weights.url, digest, target.stat().st_size)
+    write_text(_record_path(target), msgspec.json.encode(record).decode())
+
+
+def _trusted(target: Path) -> FirstUse | None:
+    path = _record_path(target)
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=FirstUse)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError) as error:
+        raise DownloadError(
+            f"the recorded digest {path} cannot be read ({one_line(error)}); "
+            "delete it to decide again"
+        ) from error
+
+
+def _record_path(target: Path) -> Path:
+    return target.with_name(target.name + ".trusted.json")
+
+
+@contextmanager
+def _locked(target: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Let one process at a time fetch *target*; the lock dies with its process."""
+    import fcntl  # not on every system that can import this module
+
+    path = target.with_name(target.name + ".lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("w", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(
+            f"cannot write the cache {path.parent}: {one_line(error.strerror or error)}; "
+            "set EDGEYOLO_CACHE to a folder of your own"
+        ) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"another process is fetching {target.name}; waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
