@@ -13,7 +13,7 @@ from edgeyolo.spec import Backend, Precision
 
 
 @click.command()
-@click.argument("checkpoint", type=options.FILE)
+@click.argument("checkpoint", type=options.WeightsFile())
 @click.option("--to", "backend", type=options.BackendName(), required=True, help="Runtime.")
 @click.option(
     "--precision", type=options.PrecisionName(), default=Precision.FP32.value, show_default=True

@@ -80,6 +80,26 @@ def print_json(data: object) -> None:
     print(json.dumps(msgspec.to_builtins(data), ensure_ascii=False, indent=2, allow_nan=False))
 
 
+class WeightsFile(click.ParamType[Path]):
+    """A checkpoint file, or the name of official weights, which are fetched if need be.
+
+    With *folders*, folders are accepted as well: commands that take artifacts, too.
+    """
+
+    name = "WEIGHTS"
+
+    def __init__(self, *, folders: bool = False) -> None:
+        self._folders = folders
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        from edgeyolo.weights import resolve_weights
+
+        path = Path(value)
+        if path.is_file() or (self._folders and path.is_dir()):
+            return path
+        return resolve_weights(value, progress=ByteProgress(str(value)), say=say)
+
+
 class ByteProgress:
     """A line on stderr that counts megabytes; silent where stderr is no terminal."""
 

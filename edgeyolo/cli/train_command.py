@@ -21,7 +21,7 @@ _CACHES = click.Choice(["none", "ram", "disk"])
     "--batch", type=click.IntRange(1), default=64, show_default=True, help="Over all processes."
 )
 @click.option("--input-size", "input_hw", type=options.InputSize(), help="416 or 320x640.")
-@click.option("--weights", type=options.FILE, help="Checkpoint to start from.")
+@click.option("--weights", type=options.WeightsFile(), help="Checkpoint to start from.")
 @click.option("--freeze", multiple=True, help="Prefix of parameters that stay as they are.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="See --help-config.")
 @click.option("--output", type=options.NEW_PATH, help="Run folder; must be new.")

@@ -12,7 +12,7 @@ from edgeyolo.cli import options
 
 
 @click.command()
-@click.argument("model", type=options.EXISTING)
+@click.argument("model", type=options.WeightsFile(folders=True))
 @click.option(
     "--annotations",
     type=options.EXISTING,

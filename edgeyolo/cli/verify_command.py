@@ -13,7 +13,7 @@ from edgeyolo.cli.export_command import parity_line
 
 @click.command()
 @click.argument("artifact", type=options.EXISTING)
-@click.option("--against", type=options.FILE, required=True, help="The checkpoint.")
+@click.option("--against", type=options.WeightsFile(), required=True, help="The checkpoint.")
 @click.option("--images", type=options.FOLDER, required=True, help="Pictures to compare on.")
 @click.option("--limit", type=click.IntRange(1), help="Compare on the first so many pictures.")
 @options.device_option

@@ -24,6 +24,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from edgeyolo.cli.options import WeightsFile
 from edgeyolo.cli.weights_command import command
 from edgeyolo.download import CarefulRedirects, Patience
 from edgeyolo.errors import CheckpointError, DownloadError, EdgeYoloError, OutputError
@@ -565,3 +566,18 @@ def test_the_command_lists_and_pulls(server: Server, monkeypatch: pytest.MonkeyP
 def test_weights_without_a_network_need_no_torch() -> None:
     script = "import sys, edgeyolo.weights; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
+
+
+def test_commands_take_the_name_of_weights_for_a_file(
+    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(OFFICIAL_WEIGHTS, "test", entry(server.url("good")))
+    kind = WeightsFile()
+    assert kind.convert("test", None, None).read_bytes() == CONTENT
+    (tmp_path / "mine.pt").write_bytes(b"x")
+    assert kind.convert(str(tmp_path / "mine.pt"), None, None) == tmp_path / "mine.pt"
+    assert WeightsFile(folders=True).convert(str(tmp_path), None, None) == tmp_path
+    with pytest.raises(CheckpointError, match="is a folder"):
+        kind.convert(str(tmp_path), None, None)
+    with pytest.raises(CheckpointError, match="neither a file nor a known name"):
+        kind.convert("absent.pt", None, None)
