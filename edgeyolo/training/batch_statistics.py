@@ -5,12 +5,18 @@ bias as their shift. In eval mode that is the trained network; in train mode the
 normalise by the batch and destroy it. So the statistics that belong to the convolutions are
 measured on pictures, and scale and shift are chosen to undo them: the network computes the same
 in eval mode, and nearly the same in train mode.
+
+Folded filters also have lost their size: the first of YOLOX, which sees values up to 255, is a
+thousand times smaller than the others, and a step of SGD, which moves filters of all sizes alike,
+would throw it away. Every filter is therefore brought to the norm 1 before the measurement; what
+follows a convolution that is normalised does not depend on it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -58,6 +64,17 @@ def with_neutral_norms(folded: Detector) -> Detector:
         elif norm not in eps:
             value.copy_(source[name])
     return model
+
+
+@torch.no_grad()
+def normalize_filters(model: nn.Module) -> None:
+    """Bring the filters in front of neutral batch norms to the norm 1, outputs unchanged."""
+    for module in model.modules():
+        for conv, norm in pairwise(module.children()):
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                size = conv.weight.flatten(1).norm(dim=1).clamp(min=1e-12)
+                conv.weight.div_(size[:, None, None, None])
+                norm.weight.mul_(size)
 
 
 @torch.no_grad()

@@ -26,6 +26,7 @@ from edgeyolo.training.anchors import check_anchors
 from edgeyolo.training.batch_source import on_device
 from edgeyolo.training.batch_statistics import (
     measure_norms,
+    normalize_filters,
     norms_are_neutral,
     with_neutral_norms,
 )
@@ -146,6 +147,7 @@ def _trainable(loaded: LoadedModel, batches: TrainingBatches, say: Say) -> Detec
             if seen >= _STATISTICS_PICTURES:
                 return
 
+    normalize_filters(model)
     pictures = measure_norms(model, inputs())
     say(f"{loaded.checkpoint.path.name} is folded; measured batch norms on {pictures} pictures")
     return model

@@ -32,7 +32,8 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("boxes")
     (folder / "images").mkdir()
     random_ = np.random.default_rng(3)
-    images, annotations = [], []
+    images: list[dict[str, object]] = []
+    annotations: list[dict[str, object]] = []
     for index in range(16):
         frame = random_.integers(60, 120, (96, 96, 3)).astype(np.uint8)
         for _ in range(2):
