@@ -32,6 +32,7 @@ from edgeyolo.spec import Backend, Precision, Preprocess
 
 # Enough to meet every head level; the command stays under its 15 s.
 _PARITY_PICTURES = 8
+_SUPPRESSING = (Backend.ONNX, Backend.TENSORRT)
 
 Progress = Callable[[str], None]
 
@@ -52,6 +53,7 @@ class ExportRequest:
         legacy: YOLOX weights of the first release (RGB, ImageNet mean and std).
         images: Folder of pictures for parity; rendered scenes where ``None``.
         thresholds: Defaults written into the contract.
+        suppress_in_graph: End the graph in non-maximum suppression with *thresholds*.
         waive_parity: Write the artifact although parity fails; the contract says so.
     """
 
@@ -66,6 +68,7 @@ class ExportRequest:
     legacy: bool = False
     images: Path | None = None
     thresholds: Thresholds = dataclasses.field(default_factory=Thresholds)
+    suppress_in_graph: bool = False
     waive_parity: bool = False
 
 
@@ -97,6 +100,11 @@ def export(request: ExportRequest, progress: Progress = lambda _: None) -> Expor
         OutputError: The artifact cannot be written.
     """
     exporter = _exporter(request.backend)
+    if request.suppress_in_graph and request.backend not in _SUPPRESSING:
+        raise UnsupportedError(
+            f"suppression in the graph is for {' and '.join(_SUPPRESSING)}, not {request.backend}; "
+            "leave it to the host"
+        )
     progress(f"reading {request.checkpoint.name}")
     loaded = load_model(
         request.checkpoint,
@@ -111,6 +119,7 @@ def export(request: ExportRequest, progress: Progress = lambda _: None) -> Expor
         loaded.spec,
         batch=request.batch,
         pixels=request.pixels,
+        suppression=request.thresholds if request.suppress_in_graph else None,
         canvases=_canvases(frames, loaded.spec.preprocess),
     )
     progress(f"exporting {loaded.spec.name} to {request.backend} {request.precision}")
@@ -120,7 +129,7 @@ def export(request: ExportRequest, progress: Progress = lambda _: None) -> Expor
         contract = _contract(request, loaded, files, exporter)
         exporter.embed(folder, files.entry, contracts.encode(contract))
         progress(f"checking against PyTorch on {len(frames)} pictures ({image_source})")
-        parity = _prove(loaded, folder / files.entry, contract, frames, image_source)
+        parity = _prove(loaded, folder, _checked_contract(contract, files), frames, image_source)
         if not parity.passed and not request.waive_parity:
             raise ParityError(
                 f"the {request.backend} {request.precision} file does not detect what PyTorch "
@@ -165,15 +174,27 @@ def _canvases(
     return tuple(canvases)
 
 
+def _checked_contract(contract: Contract, files: VendorFiles) -> Contract:
+    """The contract of the file that parity is checked on."""
+    if files.proof is None:
+        return contract
+    return dataclasses.replace(
+        contract,
+        backend=files.proof.backend,
+        entry=files.proof.file,
+        output=files.proof.output,
+    )
+
+
 def _prove(
     loaded: LoadedModel,
-    file: Path,
+    folder: Path,
     contract: Contract,
     frames: Sequence[NDArray[np.uint8]],
     image_source: str,
 ) -> ParityRecord:
     reference = torch_predictor(loaded.model, loaded.spec, thresholds=contract.thresholds)
-    session = open_session(file, contract, SessionOptions())
+    session = open_session(folder / contract.entry, contract, SessionOptions())
     candidate = Predictor(
         session,
         model=contract.model,

@@ -7,11 +7,14 @@ from pathlib import Path
 import onnx
 
 from edgeyolo.exporters.fp16_graph import to_fp16, to_fp16_on_pictures
+from edgeyolo.exporters.nms_graph import append_suppression, suppressed_output
 from edgeyolo.exporters.onnx_exporter import embed_contract, save_onnx
-from edgeyolo.exporters.vendor import ExportSource, VendorFiles
+from edgeyolo.exporters.vendor import ExportSource, Proof, VendorFiles
 from edgeyolo.spec import Backend, OutputKind, Precision
 
 ENTRY = "model.onnx"
+# The graph before suppression, for parity only.
+DECODED = "decoded.onnx"
 
 
 class OnnxFiles:
@@ -32,14 +35,16 @@ class OnnxFiles:
                 f"{len(report.fp16_nodes)} operators compute in fp16, "
                 f"{len(report.float32_nodes)} stay in fp32",
             )
+        output = source.output(OutputKind.DECODED)
+        proof = None
+        if source.suppression is not None:
+            save_onnx(proto, folder / DECODED)
+            proof = Proof(DECODED, Backend.ONNX, output)
+            proto = append_suppression(proto, source.suppression)
+            output = suppressed_output()
         save_onnx(proto, folder / ENTRY)
-        return VendorFiles(
-            entry=ENTRY,
-            names=files_beside(folder, ENTRY),
-            input=source.input,
-            output=source.output(OutputKind.DECODED),
-            notes=notes,
-        )
+        names = tuple(name for name in files_beside(folder, ENTRY) if not name.startswith(DECODED))
+        return VendorFiles(ENTRY, names, source.input, output, notes, proof)
 
     def embed(self, folder: Path, entry: str, contract_json: str) -> None:
         # Weights kept in a file beside stay there: only the graph is rewritten.

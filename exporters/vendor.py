@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from edgeyolo.contract import InputSpec, OutputSpec
+from edgeyolo.contract import InputSpec, OutputSpec, Thresholds
 from edgeyolo.exporters.graph_model import output_names
 from edgeyolo.exporters.onnx_exporter import export_onnx, input_spec
 from edgeyolo.letterbox import normalize
@@ -29,6 +29,8 @@ class ExportSource:
         spec: What it is; its input size decides the graphs'.
         batch: Pictures per call; ``None`` for any number.
         pixels: uint8 NHWC BGR pixels in, preprocessing in the graph; else float32 NCHW.
+        suppression: Thresholds of a suppression inside the graph, where the backend can have one;
+            ``None`` leaves it to the host.
         canvases: Letterboxed pictures, (H, W, 3) uint8 BGR, on which activations may be observed.
         notes: What a user should know of the tracing (a failed simplification); filled here.
     """
@@ -37,6 +39,7 @@ class ExportSource:
     spec: ModelSpec
     batch: int | None = 1
     pixels: bool = True
+    suppression: Thresholds | None = None
     canvases: tuple[NDArray[np.uint8], ...] = ()
     notes: list[str] = field(default_factory=list)
     _graphs: dict[OutputKind, onnx.ModelProto] = field(default_factory=dict)
@@ -73,6 +76,22 @@ class ExportSource:
 
 
 @dataclass(frozen=True, slots=True)
+class Proof:
+    """A file that computes what the entry computes, where the entry itself cannot be checked.
+
+    An engine does not exist before it is built on the device; suppression inside a graph hides
+    the low scores that parity looks at.
+
+    Attributes:
+        file: Beside the entry; it need not be among the artifact's files.
+    """
+
+    file: str
+    backend: Backend
+    output: OutputSpec
+
+
+@dataclass(frozen=True, slots=True)
 class VendorFiles:
     """Files that an exporter wrote into a folder.
 
@@ -82,6 +101,7 @@ class VendorFiles:
         input: Its input tensor.
         output: Its output tensors.
         notes: What a user should know, one line each.
+        proof: What parity is checked on instead of the entry.
     """
 
     entry: str
@@ -89,6 +109,7 @@ class VendorFiles:
     input: InputSpec
     output: OutputSpec
     notes: tuple[str, ...] = ()
+    proof: Proof | None = None
 
 
 class Exporter(Protocol):

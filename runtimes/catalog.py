@@ -8,6 +8,7 @@ from pathlib import Path
 from edgeyolo.runtimes.onnxruntime_adapter import OnnxRuntime
 from edgeyolo.runtimes.openvino_adapter import OpenVinoRuntime
 from edgeyolo.runtimes.session import Runtime
+from edgeyolo.runtimes.tensorrt_adapter import TensorRtRuntime
 from edgeyolo.runtimes.tflite_adapter import TfliteRuntime
 from edgeyolo.spec import Backend
 
@@ -15,6 +16,7 @@ RUNTIMES: Mapping[Backend, Runtime] = {
     Backend.ONNX: OnnxRuntime(),
     Backend.OPENVINO: OpenVinoRuntime(),
     Backend.TFLITE: TfliteRuntime(),
+    Backend.TENSORRT: TensorRtRuntime(),
 }
 
 SUFFIXES: Mapping[str, Backend] = {

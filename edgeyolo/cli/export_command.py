@@ -34,6 +34,7 @@ from edgeyolo.spec import Backend, Precision
 @click.option("--min-score", type=click.FloatRange(0, 1), default=0.25, show_default=True)
 @click.option("--iou-threshold", type=click.FloatRange(0, 1), default=0.45, show_default=True)
 @click.option("--max-detections", type=click.IntRange(1), default=300, show_default=True)
+@click.option("--nms", is_flag=True, help="Suppress inside the graph (onnx, tensorrt).")
 @click.option("--allow-mismatch", is_flag=True, help="Write the artifact although parity fails.")
 @click.option("--output", type=options.NEW_PATH, help="Artifact folder.")
 @options.json_option
@@ -52,6 +53,7 @@ def command(
     min_score: float,
     iou_threshold: float,
     max_detections: int,
+    nms: bool,
     allow_mismatch: bool,
     output: Path | None,
     as_json: bool,
@@ -75,6 +77,7 @@ def command(
             thresholds=Thresholds(
                 min_score=min_score, iou_threshold=iou_threshold, max_detections=max_detections
             ),
+            suppress_in_graph=nms,
             waive_parity=allow_mismatch,
         ),
         options.say,
@@ -94,7 +97,10 @@ def command(
         )
         return
     click.echo(parity_line(result.parity))
-    click.echo(f"wrote {result.artifact.folder} in {elapsed_s:.1f} s; use it like this:\n")
+    click.echo(f"wrote {result.artifact.folder} in {elapsed_s:.1f} s")
+    if backend is Backend.TENSORRT:
+        click.echo(f"on the device run: edgeyolo build {result.artifact.folder}")
+    click.echo("use it like this:\n")
     click.echo(usage(result.artifact.folder))
 
 

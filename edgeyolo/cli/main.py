@@ -17,6 +17,7 @@ from edgeyolo.errors import EdgeYoloError, one_line
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "export": ("export_command", "Turn a checkpoint into a proven artifact."),
     "train": ("train_command", "Train a detector on your own pictures."),
+    "build": ("build_command", "Build the TensorRT engine of an artifact, on its device."),
     "predict": ("predict_command", "Find objects in pictures, folders and videos."),
     "val": ("val_command", "Measure COCO accuracy on labelled pictures."),
     "verify": ("verify_command", "Compare an artifact with its checkpoint on pictures."),

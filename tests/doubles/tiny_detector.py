@@ -36,11 +36,14 @@ def tiny_detector(
         quantised: Q/DQ, symmetric, before the first convolution and on its weights.
     """
     rng = np.random.default_rng(5)
+    # Not negative, like what it is applied to: x2 >= x1 and y2 >= y1.
+    box_weights = np.abs(rng.normal(0, 0.05, (4, 8, 1, 1))).astype(np.float32)
+    box_weights[2:] += box_weights[:2]
     count: int | str = "batch" if batch is None else batch
     constants = {
         "w": rng.normal(0, 0.02, (8, 3, 8, 8)).astype(np.float32),
-        "wb": rng.normal(0, 0.5, (4, 8, 1, 1)).astype(np.float32),
-        "ws": rng.normal(0, 0.5, (CLASSES, 8, 1, 1)).astype(np.float32),
+        "wb": box_weights,
+        "ws": rng.normal(0, 0.02, (CLASSES, 8, 1, 1)).astype(np.float32),
         "to_boxes": np.array([0, 4, 16], np.int64),
         "to_scores": np.array([0, CLASSES, 16], np.int64),
     }
