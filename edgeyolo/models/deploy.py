@@ -22,8 +22,10 @@ from edgeyolo.models.export_state import exported_state
 from edgeyolo.models.zoo import build_architecture
 
 MAX_DEVIATION = 5e-4
-"""Largest accepted |a-b| / (1 + |b|) of a logit: float32 sums in another order, measured on
-the official code at up to 2.9e-4 (YOLOX-x, 640 pixels)."""
+"""Largest accepted difference of a logit, relative to the spread of its level (at least 1).
+
+A logit is a sum of terms as large as that spread, taken in another order after folding. Over all
+13 variants with synthetic weights and up to 1280 pixels the largest is 1e-4 (YOLOX-nano)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +41,8 @@ class DeployReport:
         merged_stem: Whether space-to-depth and its convolution became one 6x6 convolution.
         compared_hw: Size of the random picture, in pixels.
         max_abs_difference: Over all logits of that picture.
-        max_relative_difference: |a-b| / (1 + |b|), over the same.
+        max_relative_difference: The same, relative to the standard deviation of the level's
+            logits where that is above 1.
     """
 
     source_form: Form
@@ -102,15 +105,15 @@ def _compare(model: Detector, deployed: Detector) -> tuple[tuple[int, int], floa
         module.training = training
     absolute = relative = 0.0
     for a, b in zip(ours, expected, strict=True):
-        difference = (a - b).abs()
-        absolute = max(absolute, difference.max().item())
-        relative = max(relative, (difference / (1 + b.abs())).max().item())
-        if not bool((difference <= MAX_DEVIATION * (1 + b.abs())).all()):  # NaN fails, too
+        difference = (a - b).abs().max().item()
+        spread = max(1.0, b.std().item())
+        if not difference <= MAX_DEVIATION * spread:  # not-a-number must not pass
             raise ParityError(
                 f"the folded {model.architecture.name} deviates from the original by "
-                f"{difference.max().item():.3g} (logits up to {b.abs().max().item():.3g}); "
+                f"{difference:.3g} (logits up to {b.abs().max().item():.3g}); "
                 f"the weights are not finite or out of float32's range"
             )
+        absolute, relative = max(absolute, difference), max(relative, difference / spread)
     return (side, side), absolute, relative
 
 

@@ -144,7 +144,7 @@ def test_logits_auxiliary_logits_and_decoded_boxes_equal_the_official_ones(
     for level, (ours, trained) in enumerate(zip(exported, raw, strict=True)):
         assert (ours - trained).abs().max() <= 5e-5 * max(1, trained.std())
         values, official = stored_pair(ours, stored, f"{case}/raw{level}", synth)
-        assert (np.abs(values - official) <= MAX_DEVIATION * (1 + np.abs(official))).all()
+        assert np.abs(values - official).max() <= MAX_DEVIATION * max(1, official.std())
     values, official = stored_pair(deployed.decode(exported), stored, f"{case}/decoded", synth)
     assert (np.abs(values - official) <= MAX_DEVIATION * (1 + np.abs(official))).all()
 
