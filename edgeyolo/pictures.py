@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeyolo.errors import SourceError, one_line
+from edgeyolo.picture_headers import is_cut_off
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 
 
 def list_pictures(folder: Path) -> list[Path]:
@@ -29,22 +30,42 @@ def list_pictures(folder: Path) -> list[Path]:
 
 
 def read_picture(path: Path) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 BGR, EXIF rotation applied.
+    """(H, W, 3) uint8 BGR, EXIF rotation applied; grey, 16-bit, CMYK and alpha are converted.
 
     Raises:
         SourceError: Missing, empty, truncated or not a picture.
     """
-    import cv2
-
     try:
-        # Not cv2.imread: it cannot open every path, and only prints a warning for a bad file.
-        data = np.frombuffer(path.read_bytes(), np.uint8)
+        content = path.read_bytes()
     except OSError as error:
         raise SourceError(f"cannot read {path}: {one_line(error.strerror or error)}") from error
+    return decode_picture(content, str(path))
+
+
+def decode_picture(content: bytes, name: str, *, ignore_exif: bool = False) -> NDArray[np.uint8]:
+    """Decode an encoded picture.
+
+    Args:
+        content: A whole file.
+        name: What error messages call it.
+        ignore_exif: Take the pixels as stored, not rotated as the EXIF tag says.
+
+    Returns:
+        (H, W, 3) uint8, BGR.
+
+    Raises:
+        SourceError: The bytes are empty, cut off or no picture.
+    """
+    import cv2
+
+    if is_cut_off(content):
+        raise SourceError(f"{name} is not a picture or is cut off (no end marker); copy it again")
+    flags = cv2.IMREAD_COLOR | (cv2.IMREAD_IGNORE_ORIENTATION if ignore_exif else 0)
     try:
-        frame = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+        # Not cv2.imread: it cannot open every path, and only prints a warning for a bad file.
+        frame = cv2.imdecode(np.frombuffer(content, np.uint8), flags) if content else None
     except cv2.error as error:
-        raise SourceError(f"{path} is not a picture: {one_line(error)}") from error
-    if frame is None:
-        raise SourceError(f"{path} is not a picture, or it is damaged ({data.size} bytes)")
+        raise SourceError(f"{name} is not a picture: {one_line(error)}") from error
+    if frame is None or frame.size == 0:
+        raise SourceError(f"{name} is not a picture, or it is damaged ({len(content)} bytes)")
     return np.asarray(frame, np.uint8)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -105,13 +107,18 @@ def check_dataset(
     problems = list(dataset.problems)
     usable: list[LabeledPicture] = []
     first_with: dict[bytes, str] = {}
-    for index, picture in enumerate(dataset.pictures):
-        found = _check_picture(picture, decode, first_with)
-        problems += found
-        if not any(problem.kind.is_error for problem in found):
-            usable.append(picture)
-        if progress is not None:
-            progress(index + 1, len(dataset))
+    # Reading and decoding release the interpreter lock, so threads use all cores.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        checked = pool.map(lambda picture: _check_picture(picture, decode), dataset.pictures)
+        for index, (picture, (found, digest)) in enumerate(
+            zip(dataset.pictures, checked, strict=True)
+        ):
+            problems += found
+            if not any(problem.kind.is_error for problem in found):
+                usable.append(picture)
+                problems += _repeated(picture, digest, first_with)
+            if progress is not None:
+                progress(index + 1, len(dataset))
     kept = replace(dataset, pictures=tuple(usable))
     boxes_per_class = kept.boxes_per_class()
     problems += [
@@ -133,26 +140,26 @@ def usable_dataset(
     return report
 
 
-def _check_picture(
-    picture: LabeledPicture, decode: bool, first_with: dict[bytes, str]
-) -> list[Problem]:
+def _check_picture(picture: LabeledPicture, decode: bool) -> tuple[list[Problem], bytes]:
+    """What is wrong with the file, and a digest of its bytes."""
     name = picture.path.name
     if not picture.path.is_file():
-        return [Problem(ProblemKind.MISSING_PICTURE, name, str(picture.path))]
+        return [Problem(ProblemKind.MISSING_PICTURE, name, str(picture.path))], b""
     try:
         content = read_bytes(picture.path)
         if is_cut_off(content):
-            return [Problem(ProblemKind.TRUNCATED_PICTURE, name, f"{len(content)} bytes")]
+            return [Problem(ProblemKind.TRUNCATED_PICTURE, name, f"{len(content)} bytes")], b""
         header = read_header(content, str(picture.path))
         if decode:
             frame = decode_picture(content, str(picture.path), ignore_exif=picture.ignore_exif)
             if frame.shape[:2] != picture.hw:
-                detail = f"expected {picture.hw[1]}x{picture.hw[0]}, decoded as " + (
-                    f"{frame.shape[1]}x{frame.shape[0]}"
+                detail = (
+                    f"expected {picture.hw[1]}x{picture.hw[0]}, "
+                    f"decoded as {frame.shape[1]}x{frame.shape[0]}"
                 )
-                return [Problem(ProblemKind.SIZE_MISMATCH, name, detail)]
+                return [Problem(ProblemKind.SIZE_MISMATCH, name, detail)], b""
     except DatasetError as error:
-        return [Problem(ProblemKind.UNREADABLE_PICTURE, name, one_line(error))]
+        return [Problem(ProblemKind.UNREADABLE_PICTURE, name, one_line(error))], b""
     problems = []
     if header.orientation != 1:
         used = "labels refer to the stored pixels" if picture.ignore_exif else "rotation is applied"
@@ -161,11 +168,16 @@ def _check_picture(
     if header.bits != 8 or header.channels not in (1, 3):
         detail = f"{header.channels} channels of {header.bits} bits"
         problems.append(Problem(ProblemKind.UNUSUAL_PIXELS, name, detail))
-    digest = hashlib.sha256(content).digest()
-    if digest in first_with:
-        problems.append(Problem(ProblemKind.SAME_PIXELS, name, f"as {first_with[digest]}"))
-    first_with.setdefault(digest, name)
-    return problems
+    return problems, hashlib.sha256(content).digest()
+
+
+def _repeated(
+    picture: LabeledPicture, digest: bytes, first_with: dict[bytes, str]
+) -> list[Problem]:
+    first = first_with.setdefault(digest, picture.path.name)
+    if first == picture.path.name:
+        return []
+    return [Problem(ProblemKind.SAME_PIXELS, picture.path.name, f"as {first}")]
 
 
 def _size_counts(dataset: DetectionDataset) -> tuple[int, int, int]:
