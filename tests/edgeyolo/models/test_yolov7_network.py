@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
 from edgeyolo.models.architecture import Form
 from edgeyolo.models.flops import count_gflops, count_parameters
@@ -159,3 +160,26 @@ def test_p6_sides_must_be_multiples_of_64() -> None:
     model = build_architecture(yolov7_architecture(graph="w6", width=0.125, num_classes=1))
     with pytest.raises(ValueError, match="multiples of 64"):
         model(torch.zeros(1, 3, 64, 96))
+
+
+def test_untrained_heads_expect_few_objects_and_rare_classes() -> None:
+    architecture = yolov7_architecture(graph="w6", width=0.25, num_classes=80)
+    model = build_architecture(architecture)
+    state = model.state_dict()
+    # ln(8 / (640 / stride)^2) and ln(0.6 / (80 - 0.99)) on top of PyTorch's own initial values,
+    # which are uniform within 1/sqrt(inputs).
+    objectness = [-6.684612, -5.298317, -3.912023, -2.525729]
+    for part in ("m", "m2"):
+        for level, expected in enumerate(objectness):
+            bias = state[f"model.122.{part}.{level}.bias"].reshape(3, 85)
+            slack = state[f"model.122.{part}.{level}.weight"].shape[1] ** -0.5
+            assert (bias[:, 4] - expected).abs().max() <= slack
+            assert (bias[:, 5:] + 4.880400).abs().max() <= slack
+            assert bias[:, :4].abs().max() <= slack
+
+
+def test_batch_norms_have_the_official_epsilon_and_momentum() -> None:
+    model = build_architecture(yolov7_architecture(graph="l", width=0.125, num_classes=1))
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert len(norms) == 92  # as in the official state dict
+    assert {(norm.eps, norm.momentum) for norm in norms} == {(1e-3, 0.03)}
