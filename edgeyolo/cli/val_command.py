@@ -31,7 +31,7 @@ from edgeyolo.cli import options
 @click.option(
     "--max-detections",
     type=click.IntRange(1),
-    help="Best so many of each picture; officially all (YOLOX) or 300 (YOLOv7).",
+    help="Best so many of each picture; 100 (YOLOX, COCO's limit) or 300 (YOLOv7) if left out.",
 )
 @click.option("--limit", type=click.IntRange(1), help="Only the first so many pictures.")
 @click.option("--per-class", is_flag=True, help="One line for every class.")
