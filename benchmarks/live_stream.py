@@ -10,12 +10,13 @@ is slowed down, kills the server halfway, starts it again, and prints the true a
 from __future__ import annotations
 
 import argparse
+import contextlib
+import math
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,17 +59,28 @@ class LiveReport:
     pause_s: float
 
 
-@contextmanager
-def camera(port: int, fps: float) -> Iterator[subprocess.Popen[str]]:
-    server = Path(__file__).with_name("mjpeg_server.py")
-    command = [sys.executable, str(server), "--port", str(port), "--fps", str(fps)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        if process.stdout.readline() != "ready\n":
-            raise RuntimeError("the camera did not start")
-        try:
-            yield process
-        finally:
+class Camera(threading.Thread):
+    """The server's life: killed halfway, back after *down_s*, killed at the end."""
+
+    def __init__(self, port: int, fps: float, seconds: float, down_s: float) -> None:
+        super().__init__(daemon=True)
+        server = Path(__file__).with_name("mjpeg_server.py")
+        self._command = [sys.executable, str(server), "--port", str(port), "--fps", str(fps)]
+        self._seconds = seconds
+        self._down_s = down_s
+        self.killed_s = math.inf
+
+    def run(self) -> None:
+        self._live(self._seconds / 2)
+        self.killed_s = time.monotonic()
+        time.sleep(self._down_s)
+        self._live(self._seconds / 2)
+
+    def _live(self, seconds: float) -> None:
+        with subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(seconds)
             process.kill()
 
 
@@ -77,36 +89,26 @@ def watch(predictor: edgeyolo.Predictor, seconds: float, fps: float, down_s: flo
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    true_ages, reported_ages, counts, dropped = [], [], [0, 0], 0
-    last_seen_s = pause_s = 0.0
-    address = f"http://127.0.0.1:{port}/"
-    options = SourceOptions(timeout_s=10.0, reconnect_s=60.0)
-    with camera(port, fps) as first, predictor.stream(address, options=options) as stream:
-        ends_s = [time.monotonic() + seconds / 2]
-        for result in stream:
-            now_s = time.monotonic()
-            true_ages.append(now_s * 1e3 - read_stamp(result.frame_bgr))
+    true_ages, reported_ages, seen_s, dropped = [], [], [], 0
+    camera = Camera(port, fps, seconds, down_s)
+    camera.start()
+    options = SourceOptions(timeout_s=15.0, reconnect_s=down_s + 7)
+    with contextlib.suppress(edgeyolo.EdgeYoloError):
+        # Ends with SourceError once the camera has died for good.
+        for result in predictor.stream(f"http://127.0.0.1:{port}/", options=options):
+            seen_s.append(time.monotonic())
+            true_ages.append(seen_s[-1] * 1e3 - read_stamp(result.frame_bgr))
             reported_ages.append(result.frame_age_ms)
             dropped = result.dropped
-            part = len(ends_s) - 1
-            if part == 1 and counts[1] == 0:
-                pause_s = now_s - last_seen_s
-            counts[part] += 1
-            last_seen_s = now_s
-            if now_s < ends_s[-1]:
-                continue
-            if part == 1:
-                break
-            first.kill()
-            first.wait()
-            time.sleep(down_s)
-            second = camera(port, fps)
-            second.__enter__()
-            ends_s.append(time.monotonic() + seconds / 2)
-        stream.close()
-        second.__exit__(None, None, None)
+    camera.join()
+    before = sum(moment < camera.killed_s for moment in seen_s)
     return LiveReport(
-        tuple(true_ages), tuple(reported_ages), dropped, counts[0], counts[1], pause_s
+        true_ages_ms=tuple(true_ages),
+        reported_ages_ms=tuple(reported_ages),
+        dropped=dropped,
+        frames_before_restart=before,
+        frames_after_restart=len(seen_s) - before,
+        pause_s=max(np.diff(seen_s), default=math.inf),
     )
 
 
