@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +58,18 @@ class Detections:
     def names(self) -> list[str]:
         """Class name of every object, in order."""
         return [self.class_names[class_id] for class_id in self.class_ids.tolist()]
+
+    def as_dicts(self) -> list[dict[str, Any]]:
+        """For JSON: boxes rounded to 0.01 pixels, scores to 0.00001."""
+        return [
+            {
+                "box_xyxy": [round(side, 2) for side in found.box_xyxy],
+                "score": round(found.score, 5),
+                "class_id": found.class_id,
+                "class_name": found.class_name,
+            }
+            for found in self
+        ]
 
     @classmethod
     def empty(cls, class_names: tuple[str, ...]) -> Detections:

@@ -47,15 +47,7 @@ class FramePrediction:
             "name": self.name,
             "height": self.frame_hw[0],
             "width": self.frame_hw[1],
-            "detections": [
-                {
-                    "box_xyxy": [round(side, 2) for side in found.box_xyxy],
-                    "score": round(found.score, 5),
-                    "class_id": found.class_id,
-                    "class_name": found.class_name,
-                }
-                for found in self.detections
-            ],
+            "detections": self.detections.as_dicts(),
         }
 
 

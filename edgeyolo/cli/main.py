@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "build": ("build_command", "Build the TensorRT engine of an artifact, on its device."),
     "predict": ("predict_command", "Find objects in pictures, folders and videos."),
     "val": ("val_command", "Measure COCO accuracy on labelled pictures."),
+    "camera": ("camera_command", "Find objects in what a camera sees."),
     "verify": ("verify_command", "Compare an artifact with its checkpoint on pictures."),
     "adopt": ("adopt_command", "Give a foreign ONNX detector a contract."),
     "inspect": ("inspect_command", "Say what a file is and whether it is sound."),

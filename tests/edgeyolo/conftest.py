@@ -10,6 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from edgeyolo.artifact import save_artifact
 from edgeyolo.contract import Contract, InputSpec, OutputSpec, Provenance
 from edgeyolo.families import FAMILIES
 from edgeyolo.predictor import Predictor
@@ -106,3 +107,13 @@ def quadrants(tmp_path: Path) -> Iterator[Callable[..., Predictor]]:
     yield make
     for predictor in made:
         predictor.close()
+
+
+@pytest.fixture
+def quadrant_artifact(tmp_path: Path) -> Path:
+    """The same detector as an artifact folder for ONNX Runtime."""
+    file = tmp_path / "model.onnx"
+    onnx.save(quadrant_model(1), file)
+    folder = tmp_path / "quadrants"
+    save_artifact(folder, quadrant_contract(Backend.ONNX, file.name, 1), {file.name: file})
+    return folder

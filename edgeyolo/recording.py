@@ -1,0 +1,151 @@
+"""Keeps what a stream showed: video, JSON lines, snapshots."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeyolo.atomic import write_bytes
+from edgeyolo.errors import OutputError, one_line
+from edgeyolo.stream import StreamResult
+
+# Container suffix -> codec that OpenCV's own FFmpeg can always write.
+_CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}
+
+
+class VideoRecorder:
+    """Writes pictures into a video file that gets its name when it is complete.
+
+    Args:
+        path: ``.mp4``, ``.avi`` or ``.mkv``.
+        fps: Frames per second of the file.
+
+    Raises:
+        OutputError: Another suffix, or the file cannot be written.
+    """
+
+    def __init__(self, path: Path, fps: float) -> None:
+        if path.suffix.lower() not in _CODECS:
+            raise OutputError(f"{path} is no video name; use {', '.join(_CODECS)}")
+        self._path = path
+        self._part = path.with_name(f".{path.stem}.part{path.suffix}")
+        self._fps = fps
+        self._writer: Any = None
+        self._size_wh = (0, 0)
+
+    def write(self, picture_bgr: NDArray[np.uint8]) -> None:
+        """Add one picture; a picture of another size than the first is resized."""
+        import cv2
+
+        if self._writer is None:
+            self._open(picture_bgr.shape[1], picture_bgr.shape[0])
+        if (picture_bgr.shape[1], picture_bgr.shape[0]) != self._size_wh:
+            picture_bgr = np.asarray(cv2.resize(picture_bgr, self._size_wh), np.uint8)
+        self._writer.write(picture_bgr)
+
+    def close(self) -> None:
+        """Finish the file; without any picture there is none."""
+        if self._writer is None:
+            return
+        self._writer.release()
+        self._writer = None
+        try:
+            self._part.replace(self._path)
+        except OSError as error:
+            raise OutputError(f"cannot write {self._path}: {one_line(error)}") from error
+
+    def __enter__(self) -> VideoRecorder:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        # Also after an error or Ctrl-C: what was recorded until then is a whole video.
+        self.close()
+
+    def _open(self, width: int, height: int) -> None:
+        import cv2
+
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot write {self._path}: {one_line(error)}") from error
+        code = cv2.VideoWriter.fourcc(*_CODECS[self._path.suffix.lower()])
+        self._size_wh = (width, height)
+        self._writer = cv2.VideoWriter(str(self._part), code, self._fps, self._size_wh)
+        if not self._writer.isOpened():
+            self._writer = None
+            self._part.unlink(missing_ok=True)
+            raise OutputError(f"cannot write a video of {width}x{height} to {self._path}")
+
+
+class DetectionLog:
+    """Appends one JSON object per frame to a text file, flushed line by line."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file: TextIO = path.open("w", encoding="utf-8")
+        except OSError as error:
+            raise OutputError(f"cannot write {path}: {one_line(error)}") from error
+        self._path = path
+
+    def write(self, result: StreamResult) -> None:
+        """Raises OutputError when the disk is full."""
+        try:
+            self._file.write(json_line(result) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise OutputError(f"cannot write {self._path}: {one_line(error)}") from error
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> DetectionLog:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def json_line(result: StreamResult) -> str:
+    """One frame as JSON: boxes as x1, y1, x2, y2 in pixels of the frame."""
+    return json.dumps(
+        {
+            "source": result.source_index,
+            "frame": result.frame_index,
+            "name": result.name,
+            "height": result.frame_bgr.shape[0],
+            "width": result.frame_bgr.shape[1],
+            "frame_age_ms": round(result.frame_age_ms, 2),
+            "dropped": result.dropped,
+            "stages_ms": {key: round(ms, 3) for key, ms in result.stages_ms._asdict().items()},
+            "detections": result.detections.as_dicts(),
+        },
+        ensure_ascii=False,
+    )
+
+
+def save_snapshot(folder: Path, picture_bgr: NDArray[np.uint8]) -> Path:
+    """Write a PNG named after the time of day; returns its path."""
+    import cv2
+
+    now_s = time.time()
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(now_s))
+    path = folder / f"snapshot-{stamp}-{round(now_s * 1000) % 1000:03d}.png"
+    write_bytes(path, cv2.imencode(".png", picture_bgr)[1].tobytes())
+    return path
