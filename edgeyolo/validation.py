@@ -12,7 +12,6 @@ from edgeyolo.evaluation.coco import (
     ClassMatching,
     CocoReport,
     PictureResult,
-    Predict,
     coco_report,
     collect,
 )
@@ -41,6 +40,7 @@ class ValidationRequest:
         names_file: Class names of a checkpoint that has none.
         input_hw: Input size of a checkpoint; its own where ``None``.
         legacy: The checkpoint is of YOLOX's first release.
+        rectangular: Evaluate a YOLOv7 checkpoint as its published numbers were made.
     """
 
     model: Path
@@ -55,6 +55,7 @@ class ValidationRequest:
     names_file: Path | None = None
     input_hw: tuple[int, int] | None = None
     legacy: bool = False
+    rectangular: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,13 +102,7 @@ def validate(request: ValidationRequest, progress: Progress | None = None) -> Va
         )
         if request.limit is not None:
             dataset = dataset.first(request.limit)
-        results = collect(
-            _with_official_settings(predictor, request.max_detections),
-            dataset.pictures,
-            dataset,
-            matching=request.matching,
-            progress=progress,
-        )
+        results = _collected(predictor, dataset, request, progress)
         contract = predictor.contract
         return Validation(
             report=coco_report(results, dataset),
@@ -141,11 +136,28 @@ def open_model(request: ValidationRequest) -> Predictor:
     return torch_predictor(loaded.model, loaded.spec, device=device)
 
 
-def _with_official_settings(predictor: Predictor, max_detections: int | None) -> Predict:
+def _collected(
+    predictor: Predictor,
+    dataset: DetectionDataset,
+    request: ValidationRequest,
+    progress: Progress | None,
+) -> list[PictureResult]:
     settings = FAMILIES[predictor.model.family].evaluation
-    if max_detections is not None:
-        settings = replace(settings, max_detections=max_detections)
-    return lambda frame_bgr: predictor.detect([frame_bgr], settings)[0]
+    if request.max_detections is not None:
+        settings = replace(settings, max_detections=request.max_detections)
+    if request.rectangular:
+        from edgeyolo.evaluation.rectangular import collect_rectangular
+
+        return collect_rectangular(
+            predictor, dataset, settings, matching=request.matching, progress=progress
+        )
+    return collect(
+        lambda frame_bgr: predictor.detect([frame_bgr], settings)[0],
+        dataset.pictures,
+        dataset,
+        matching=request.matching,
+        progress=progress,
+    )
 
 
 def _is_bare_yolo(annotations: Path) -> bool:

@@ -43,6 +43,11 @@ from edgeyolo.cli import options
 )
 @click.option("--names", type=options.FILE, help="Class names of a checkpoint without them.")
 @click.option("--input-size", type=options.InputSize(), help="Input size of a checkpoint.")
+@click.option(
+    "--rectangular",
+    is_flag=True,
+    help="Rectangular canvases, as published numbers of YOLOv7 checkpoints were made.",
+)
 @click.option("--legacy", is_flag=True, help="YOLOX weights of the first release (0.1.0).")
 @options.device_option
 @options.threads_option
@@ -61,6 +66,7 @@ def command(
     diagnostics: Path | None,
     names: Path | None,
     input_size: tuple[int, int] | None,
+    rectangular: bool,
     legacy: bool,
     device: str,
     threads: int | None,
@@ -88,6 +94,7 @@ def command(
             names_file=names,
             input_hw=input_size,
             legacy=legacy,
+            rectangular=rectangular,
         ),
         show_progress,
     )

@@ -205,19 +205,21 @@ def collect(
         found = predict(read_picture(picture.path, ignore_exif=picture.ignore_exif))
         if mapping is None:
             mapping = class_mapping(found.class_names, dataset.class_names, matching)
-        class_ids = mapping[found.class_ids]
-        known = class_ids >= 0
-        results.append(
-            PictureResult(
-                picture.picture_id,
-                found.boxes_xyxy[known],
-                found.scores[known],
-                class_ids[known],
-            )
-        )
+        results.append(picture_result(picture, found, mapping))
         if progress is not None:
             progress(index + 1, len(pictures))
     return results
+
+
+def picture_result(
+    picture: LabeledPicture, found: Detections, mapping: NDArray[np.int64]
+) -> PictureResult:
+    """Detections with the data set's class ids; those of classes it lacks are left out."""
+    class_ids = mapping[found.class_ids]
+    known = class_ids >= 0
+    return PictureResult(
+        picture.picture_id, found.boxes_xyxy[known], found.scores[known], class_ids[known]
+    )
 
 
 def class_mapping(
