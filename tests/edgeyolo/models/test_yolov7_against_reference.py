@@ -6,10 +6,12 @@ shared folder, which also gives the tolerances.
 
 from __future__ import annotations
 
+import copy
 import gzip
 import importlib.util
 import json
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -56,6 +58,8 @@ def synth(shared: Path) -> ModuleType:
     return module
 
 
+# Drawing the weights takes longer than most passes; cases of one network follow each other.
+@lru_cache(maxsize=1)
 def synthetic(shared: Path, synth: ModuleType, graph: str) -> YoloV7:
     """The training form of a variant in eval mode with the reference's weights."""
     torch.set_num_threads(1)
@@ -122,6 +126,7 @@ def test_logits_auxiliary_logits_and_decoded_boxes_equal_the_official_ones(
         # mode; the lead levels do not depend on that.
         model.head.training = "aux0" in expected["tensors"]
         both = model(pixels)
+        model.head.training = False
         raw, auxiliary = both[: len(model.strides)], both[len(model.strides) :]
         decoded = model.decode(raw)
 
@@ -174,7 +179,7 @@ def test_train_mode_predictions_equal_the_official_ones(
     stored = np.load(folder / "yolov7.npz")
     step = json.loads(gzip.decompress((folder / "yolov7.json.gz").read_bytes()))["train_step"]
     side, batch, seed = (step[graph][key] for key in ("hw", "batch", "input_seed"))
-    model = synthetic(shared, synth, graph).train()
+    model = copy.deepcopy(synthetic(shared, synth, graph)).train()
     pixels = torch.from_numpy(synth.synth_input(batch, side, side, seed, "yolov7"))
     with torch.no_grad():
         predictions = model(pixels)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import importlib.util
 import json
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -55,6 +56,8 @@ def synth(shared: Path) -> ModuleType:
     return module
 
 
+# Drawing the weights takes longer than most passes; cases of one network follow each other.
+@lru_cache(maxsize=1)
 def synthetic(shared: Path, synth: ModuleType, variant: str) -> Detector:
     """A variant in eval mode with the reference's weights."""
     torch.set_num_threads(1)
