@@ -45,7 +45,7 @@ class OpenVinoSession:
         with _vendor_errors():
             # Keeps the tensor that shares the caller's memory until the call is over.
             _shared = self._feed(request, batch)
-            request.infer()
+            request.infer(share_outputs=True)  # otherwise it copies all outputs
             return self._results(request)
 
     def submit(self, batch: NDArray[Any], ticket: int) -> None:

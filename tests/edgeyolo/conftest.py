@@ -21,9 +21,9 @@ from edgeyolo.spec import Backend, Family, Layout, ModelSpec, OutputKind, Precis
 SIDE = 64
 
 
-def quadrant_model(batch: int) -> onnx.ModelProto:
-    """Scores the mean blue, green and red of each quarter of a 64 x 64 canvas."""
-    half = SIDE // 2
+def quadrant_model(batch: int, side: int = SIDE) -> onnx.ModelProto:
+    """Scores the mean blue, green and red of each quarter of a square canvas."""
+    half = side // 2
     boxes = [[x, y, x + half, y + half] for y in (0, half) for x in (0, half)]
     constants = {
         "boxes_of_one": np.array([boxes] * batch, np.float32),
@@ -44,7 +44,7 @@ def quadrant_model(batch: int) -> onnx.ModelProto:
     graph = helper.make_graph(
         nodes,
         "quadrants",
-        [helper.make_tensor_value_info("images", TensorProto.UINT8, (batch, SIDE, SIDE, 3))],
+        [helper.make_tensor_value_info("images", TensorProto.UINT8, (batch, side, side, 3))],
         [
             helper.make_tensor_value_info("boxes", TensorProto.FLOAT, (batch, 4, 4)),
             helper.make_tensor_value_info("scores", TensorProto.FLOAT, (batch, 4, 3)),
@@ -54,7 +54,7 @@ def quadrant_model(batch: int) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
 
 
-def quadrant_contract(backend: Backend, entry: str, batch: int) -> Contract:
+def quadrant_contract(backend: Backend, entry: str, batch: int, side: int = SIDE) -> Contract:
     return Contract(
         model=ModelSpec(
             family=Family.YOLOX,
@@ -62,7 +62,7 @@ def quadrant_contract(backend: Backend, entry: str, batch: int) -> Contract:
             class_names=("blue", "green", "red"),
             strides=(32,),
             anchors_px=None,
-            preprocess=FAMILIES[Family.YOLOX].preprocess((SIDE, SIDE)),
+            preprocess=FAMILIES[Family.YOLOX].preprocess((side, side)),
         ),
         backend=backend,
         precision=Precision.FP32,
@@ -81,17 +81,17 @@ def quadrant_contract(backend: Backend, entry: str, batch: int) -> Contract:
 
 @pytest.fixture
 def quadrants(tmp_path: Path) -> Iterator[Callable[..., Predictor]]:
-    """``quadrants(backend, batch)``: a predictor that finds the bright quarters of a picture."""
+    """``quadrants(backend, batch, side)`` finds the bright quarters of a picture."""
     made: list[Predictor] = []
 
-    def make(backend: Backend = Backend.ONNX, batch: int = 1) -> Predictor:
+    def make(backend: Backend = Backend.ONNX, batch: int = 1, side: int = SIDE) -> Predictor:
         file = tmp_path / f"quadrants_{batch}.onnx"
-        onnx.save(quadrant_model(batch), file)
+        onnx.save(quadrant_model(batch, side), file)
         if backend is Backend.OPENVINO:
             openvino = pytest.importorskip("openvino")
             source, file = file, file.with_suffix(".xml")
             openvino.save_model(openvino.convert_model(source), file, compress_to_fp16=False)
-        contract = quadrant_contract(backend, file.name, batch)
+        contract = quadrant_contract(backend, file.name, batch, side)
         session = RUNTIMES[backend].open(file, contract, SessionOptions(threads=1))
         made.append(
             Predictor(
