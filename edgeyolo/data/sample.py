@@ -82,9 +82,16 @@ def joined(frame_bgr: Picture, samples: Sequence[Sample]) -> Sample:
 
 
 def clipped(sample: Sample, hw: tuple[int, int]) -> Sample:
-    """Boxes limited to 0..width, 0..height (segments stay)."""
-    limit = np.array([hw[1], hw[0], hw[1], hw[0]], np.float64)
-    return replace(sample, boxes_xyxy=np.clip(sample.boxes_xyxy, 0.0, limit))
+    """Boxes and segments limited to 0..width, 0..height."""
+    corner = np.array([hw[1], hw[0]], np.float64)
+    return replace(
+        sample,
+        boxes_xyxy=np.clip(sample.boxes_xyxy, 0.0, np.tile(corner, 2)),
+        segments=tuple(
+            tuple(np.clip(polygon, 0, corner.astype(np.float32)) for polygon in polygons)
+            for polygons in sample.segments
+        ),
+    )
 
 
 def fitted_hw(hw: tuple[int, int], input_hw: tuple[int, int]) -> tuple[int, int]:
