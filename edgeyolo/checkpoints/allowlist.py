@@ -2,7 +2,8 @@
 
 The list is closed: number types and tensors of torch, ordered dicts and sets, numpy scalars
 and arrays of numbers, and the classes of networks (``models.*`` of the official YOLOv7
-repository, layers of ``torch.nn``), which become :class:`ModuleRecord` whatever they are called.
+repository, ``yolox.models.*``, layers of ``torch.nn``), which become :class:`ModuleRecord`
+whatever they are called.
 """
 
 from __future__ import annotations
@@ -40,12 +41,24 @@ STORAGE_DTYPES: Mapping[str, str] = {
 _NETWORK_MODULES = frozenset(
     {
         *("models.yolo", "models.common", "models.experimental"),
+        *(
+            f"yolox.models.{name}"
+            for name in ("darknet", "losses", "network_blocks", "yolo_head", "yolo_pafpn", "yolox")
+        ),
         "torch.nn.parallel.data_parallel",
         *(
             f"torch.nn.modules.{name}"
             for name in (
                 *("activation", "batchnorm", "container", "conv", "dropout", "flatten", "linear"),
-                *("module", "normalization", "padding", "pixelshuffle", "pooling", "upsampling"),
+                *(
+                    "loss",
+                    "module",
+                    "normalization",
+                    "padding",
+                    "pixelshuffle",
+                    "pooling",
+                    "upsampling",
+                ),
             )
         ),
     }
@@ -223,6 +236,13 @@ def _scalar(dtype: object, data: object = b"") -> ArrayRecord:
     return record
 
 
+def _array_of_bytes(data: object, dtype: object, shape: object, _: object) -> ArrayRecord:
+    """How protocol 5 writes arrays."""
+    record = ArrayRecord()
+    _fill_array(record, (1, shape, dtype, False, data))
+    return record
+
+
 def _fill_array(record: ArrayRecord, state: object) -> None:
     if not isinstance(state, tuple) or len(state) != 5:
         raise RefusedError("it holds a numpy array in a form that is not known")
@@ -281,6 +301,8 @@ _FUNCTIONS: Mapping[GlobalName, Callable[..., object]] = {
     GlobalName("numpy._core.multiarray", "_reconstruct"): _empty_array,
     GlobalName("numpy.core.multiarray", "scalar"): _scalar,
     GlobalName("numpy._core.multiarray", "scalar"): _scalar,
+    GlobalName("numpy.core.numeric", "_frombuffer"): _array_of_bytes,
+    GlobalName("numpy._core.numeric", "_frombuffer"): _array_of_bytes,
     GlobalName("copyreg", "_reconstructor"): _reconstructed,
     GlobalName("copy_reg", "_reconstructor"): _reconstructed,
     **{
