@@ -82,17 +82,27 @@ def fetch(
 ) -> Path:
     """The verified file of a catalogue entry; see :func:`resolve_weights`."""
     target = cached_path(weights)
+    expected = _expected(weights, target)
+    if expected.sha256 is not None and target.is_file() and _matches(target, expected):
+        return target  # needs no lock, so a cache that cannot be written will do
+    if expected.sha256 is None and not trust_first_use:
+        raise DownloadError(
+            f"no digest of {weights.name} is published, so it cannot be verified; if you trust "
+            f"{weights.url} now, run: edgeyolo weights pull {weights.name} --trust-first-use "
+            "(its digest is recorded and every later use is held against it)"
+        )
     with _locked(target, say):
-        expected = _expected(weights, target, trust_first_use=trust_first_use)
-        if target.is_file():
+        expected = _expected(weights, target)  # another process may have been quicker
+        if target.is_file() and expected.sha256 is not None:
             if _matches(target, expected):
                 return target
             say(f"{target} is not what it should be; it is downloaded again")
             target.unlink()
-        say(f"downloading {weights.url}")
-        digest = download(weights.url, target, expected, patience=patience, progress=progress)
+        if not target.is_file():
+            say(f"downloading {weights.url}")
+            download(weights.url, target, expected, patience=patience, progress=progress)
         if expected.sha256 is None:
-            _trust(weights, target, digest)
+            say(f"recorded SHA-256 {_trust(weights, target)} of {weights.name}")
     return target
 
 
@@ -135,20 +145,13 @@ def _temporary_cache() -> Path:
     return folder
 
 
-def _expected(weights: OfficialWeights, target: Path, *, trust_first_use: bool) -> Expected:
+def _expected(weights: OfficialWeights, target: Path) -> Expected:
+    """What the catalogue says, else what was recorded on first use, else nothing."""
     if weights.sha256 is not None:
         return Expected(weights.size_bytes, weights.sha256)
     trusted = _trusted(target)
     if trusted is not None and trusted.url == weights.url:
         return Expected(trusted.size_bytes, trusted.sha256)
-    if not trust_first_use:
-        raise DownloadError(
-            f"no digest of {weights.name} is published, so it cannot be verified; if you trust "
-            f"{weights.url} now, run: edgeyolo weights pull {weights.name} --trust-first-use "
-            "(its digest is recorded and every later use is held against it)"
-        )
-    if target.is_file():  # put there by hand, or its record was lost
-        return Expected(target.stat().st_size, file_sha256(target))
     return Expected(None, None)
 
 
@@ -158,16 +161,17 @@ def _matches(path: Path, expected: Expected) -> bool:
     )
 
 
-def _trust(weights: OfficialWeights, target: Path, digest: str) -> None:
-    """Record the digest, if the file is a checkpoint at all."""
+def _trust(weights: OfficialWeights, target: Path) -> str:
+    """Record the digest of a file, if it is a checkpoint at all, and return it."""
     try:
         with open_stored(target):
             pass
     except CheckpointError as error:
         target.unlink()
         raise DownloadError(f"{weights.url} is no checkpoint: {one_line(error)}") from error
-    record = FirstUse(weights.url, digest, target.stat().st_size)
+    record = FirstUse(weights.url, file_sha256(target), target.stat().st_size)
     write_text(_record_path(target), msgspec.json.encode(record).decode())
+    return record.sha256
 
 
 def _trusted(target: Path) -> FirstUse | None:

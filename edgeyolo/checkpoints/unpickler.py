@@ -12,6 +12,7 @@ Format: the comments in Python's ``pickletools``; protocols 0 to 5.
 from __future__ import annotations
 
 import codecs
+import re
 import struct
 import time
 from collections.abc import Callable
@@ -28,6 +29,10 @@ MAX_VALUE_BYTES = 160 << 20
 MAX_SECONDS = 60.0
 MAX_INTEGER_BYTES = 32
 MAX_LINE_BYTES = 4096
+
+# What repr() writes for bytes; other escapes make codecs.escape_decode warn. The alternatives
+# exclude each other, so that matching cannot run away.
+_ESCAPED = re.compile(rb"(?:[^\\]|\\[\\'\"abfnrtv]|\\x[0-9a-fA-F]{2})*")
 
 PersistentLoad = Callable[[object], object]
 
@@ -165,6 +170,8 @@ class Unpickler:
     def _quoted_string(self) -> None:
         line = self._line().strip()
         if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
+            raise _damaged()
+        if not _ESCAPED.fullmatch(line, 1, len(line) - 1):
             raise _damaged()
         raw, _ = codecs.escape_decode(line[1:-1])
         self._push_text(raw, "latin-1")

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -396,6 +397,43 @@ def test_trust_on_first_use_must_be_said_and_is_kept(server: Server, cache: Path
     server.content = bytes(reversed(CONTENT))
     with pytest.raises(DownloadError, match=f"expected {DIGEST}"):
         fetch(unknown, trust_first_use=True, patience=QUICK)
+
+
+def test_a_file_put_into_the_cache_by_hand_can_be_trusted(server: Server) -> None:
+    unknown = entry(server.url("good"), size=None, sha256=None)
+    target = cached_path(unknown)
+    target.parent.mkdir(parents=True)
+    target.write_bytes(CONTENT)
+    with pytest.raises(DownloadError, match=r"no digest"):
+        fetch(unknown, patience=QUICK)
+    lines: list[str] = []
+    assert fetch(unknown, trust_first_use=True, patience=QUICK, say=lines.append) == target
+    assert lines == [f"recorded SHA-256 {DIGEST} of test"]
+    assert fetch(unknown, patience=QUICK) == target
+    assert server.requests == []
+
+
+def test_a_sound_file_in_a_cache_that_cannot_be_written_will_do(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = get(server, "good")
+    monkeypatch.setattr("edgeyolo.weights._locked", None)
+    assert get(server, "good") == path
+
+
+def test_a_full_disk_is_said_and_leaves_no_file(server: Server, cache: Path) -> None:
+    child = os.fork()
+    if child == 0:  # a limit on file size behaves like a full disk, and dies with the child
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+        try:
+            get(server, "good")
+        except OutputError as error:
+            os._exit(0 if "too large" in str(error) else 2)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert "weights.pt" not in leftovers(cache)
+    assert get(server, "good").read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("how", ["web_page", "claims_less"])

@@ -365,6 +365,7 @@ def sizes() -> dict[str, bytes]:
         "long_decimal": b"L" + b"9" * many + b"L\n",
         "integer_decimal": b"I" + b"9" * 4000 + b"\n",
         "line_without_end": b"V" + b"a" * many,
+        "escapes": b"S'" + b"\\x41\\111" * 500 + b"\\q'\n",
         "frame": b"\x95" + struct.pack("<Q", 2**63) + b"}",
         "memo_index": b"}r\xff\xff\xff\xff",
         "dict_flood": b"}" * (15 << 20),
