@@ -18,6 +18,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
+from edgeyolo import suppression
 from edgeyolo.suppression import Suppressed, suppress
 
 Boxes = NDArray[np.float32]
@@ -213,6 +214,32 @@ def test_survivors_are_those_of_the_definition(
         max_detections=5,
     )
     assert_array_equal(rows(limited), rows(result)[:5])
+
+
+def test_thousands_of_candidates_give_the_same_as_few_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(3)
+    corner = rng.integers(0, 60, (3000, 2))
+    far = corner + rng.integers(4, 20, (3000, 2))
+    boxes = np.concatenate((corner, far), axis=1).astype(np.float32)
+    scores = rng.integers(0, 200, (3000, 5)).astype(np.float32) / 200
+    for limit in (None, 7, 300):
+        results = []
+        for split_above in (10, 10**9):
+            monkeypatch.setattr(suppression, "_SPLIT_ABOVE", split_above)
+            results.append(
+                suppress(
+                    boxes,
+                    scores,
+                    min_score=0.3,
+                    iou_threshold=0.5,
+                    max_detections=limit,
+                    multi_label=True,
+                )
+            )
+        assert_array_equal(rows(results[0]), rows(results[1]))
+        assert len(results[0]) == (limit or len(results[0])) > 0
 
 
 def test_nothing_in_gives_nothing_out() -> None:
