@@ -51,8 +51,8 @@ class Fp16Report:
             absolute error below 2**-25.
         zeroed_constants: Constants that became zero (below 2**-25).
         raised_scales: Weight channels whose INT8 scale was raised to FP16's normal range.
-        highest_peak: Tensor with the largest activation seen, and that value; ``None`` where
-            the network was not run.
+        highest_peak: FP16 tensor with the largest activation seen, and that value in float32;
+            ``None`` where the network was not run.
     """
 
     fp16_nodes: tuple[str, ...]
@@ -115,7 +115,8 @@ def to_fp16(
     drop_unused_initializers(graph)
     del graph.value_info[:]
     onnx.checker.check_model(copy, full_check=True)
-    highest = max((peaks or {}).items(), key=lambda item: item[1], default=None)
+    halves = surgeon.halves.keys() & (peaks or {}).keys()
+    highest = max(((n, (peaks or {})[n]) for n in halves), key=lambda item: item[1], default=None)
     return copy, Fp16Report(
         fp16_nodes=tuple(surgeon.fp16_nodes),
         float32_nodes=tuple(chosen.values()),
