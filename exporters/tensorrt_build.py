@@ -100,9 +100,10 @@ def build(request: BuildRequest, progress: Callable[[str], None] = lambda _: Non
             optimization_level=request.optimization_level,
             timing_cache=_timings(request.timing_cache, target),
             dla_core=request.dla_core,
+            compute_capability=target.compute_capability if trt.is_rtx else None,
             float32_layers=recipe.float32_layers if typing is Typing.WEAK else (),
         )
-        progress(f"building with {trt} for {target.gpu or 'every RTX GPU'}")
+        progress(f"building with {trt} for {_served(target)}")
         engine = build_engine(trt, network, options)
     finally:
         if cuda is not None:
@@ -141,7 +142,7 @@ def _check_digest(artifact: Artifact, name: str) -> None:
 
 
 def _gpu(trt: TensorRt, index: int) -> Cuda | None:
-    """The GPU to build on. TensorRT for RTX builds without one, for every RTX GPU."""
+    """The GPU to build on. TensorRT for RTX builds without one, for those from Ampere on."""
     try:
         return Cuda(index)
     except BackendError:
@@ -162,6 +163,12 @@ def _memory(cuda: Cuda | None, network_bytes: int, asked_mib: int | None) -> Mem
     return plan_memory(
         available_mib=available, network_bytes=network_bytes, shared=shared, asked_mib=asked_mib
     )
+
+
+def _served(target: contracts.BuildTarget) -> str:
+    if target.gpu:
+        return target.gpu
+    return f"RTX GPUs of compute capability {target.compute_capability or '8.6 and later'}"
 
 
 def _timings(folder: Path | None, target: contracts.BuildTarget) -> Path | None:

@@ -62,6 +62,8 @@ class BuildOptions:
         optimization_level: 0 (builds fast) to 5 (runs fastest); TensorRT's default (3) if None.
         timing_cache: File with kernel timings of earlier builds; read where it fits, and written.
         dla_core: Put what can run there on this DLA, the rest on the GPU.
+        compute_capability: For TensorRT for RTX, the one GPU generation to build for (``"7.5"``);
+            ``None`` for all from 8.6 on.
         float32_layers: ONNX nodes that stay in FP32 where types do not say so (weak typing).
     """
 
@@ -71,6 +73,7 @@ class BuildOptions:
     optimization_level: int | None = None
     timing_cache: Path | None = None
     dla_core: int | None = None
+    compute_capability: str | None = None
     float32_layers: Collection[str] = field(default_factory=frozenset)
 
     def __post_init__(self) -> None:
@@ -168,6 +171,10 @@ def _configure(
         config.set_memory_pool_limit(pool, options.workspace_mib << 20)
     if options.optimization_level is not None:
         config.builder_optimization_level = options.optimization_level
+    if options.compute_capability is not None:
+        config.num_compute_capabilities = 1
+        wanted = "SM" + options.compute_capability.replace(".", "")
+        config.set_compute_capability(trt.member("ComputeCapability", wanted), 0)
     _set_batch(builder, network, config, options.batch)
     if options.dla_core is not None:
         _use_dla(trt, builder, config, options.dla_core)

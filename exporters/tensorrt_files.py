@@ -9,7 +9,7 @@ from typing import Any
 import onnx
 from numpy.typing import NDArray
 
-from edgeyolo.errors import BackendError
+from edgeyolo.errors import BackendError, UnsupportedError
 from edgeyolo.exporters.fp16_graph import Fp16Report, to_fp16, to_fp16_on_pictures
 from edgeyolo.exporters.fp16_rules import Float32Reason
 from edgeyolo.exporters.graph_types import constants_as_initializers, name_nodes
@@ -41,7 +41,17 @@ def write_networks(
 
     Returns:
         Names of the files written, the one to check parity on first; what became FP16.
+
+    Raises:
+        UnsupportedError: Q/DQ pairs are missing, or there where none should be; pixels are
+            computed with as bytes.
     """
+    quantised = any(node.op_type == "QuantizeLinear" for node in network.graph.node)
+    if quantised is not (precision is Precision.INT8):
+        raise UnsupportedError(
+            f"an artifact for tensorrt {precision} is made from a network "
+            f"{'without' if quantised else 'with'} Q/DQ pairs"
+        )
     report: Fp16Report | None = None
     files = [STRONG]
     network = _prepared(network)

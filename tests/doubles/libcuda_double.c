@@ -1,5 +1,6 @@
 /* The functions of libcuda that edgeyolo calls, on host memory: the calling convention is real,
-   the GPU is not. DOUBLE_CUDA_DEVICES sets how many GPUs there are (default 1). Everything that
+   the GPU is not. DOUBLE_CUDA_DEVICES sets how many GPUs there are (default 1),
+   DOUBLE_CUDA_CAPABILITY what they are (default 8.7). Everything that
    is allocated is counted, so that a leak or a double free shows. */
 #include <stdint.h>
 #include <stdlib.h>
@@ -44,7 +45,10 @@ CUresult cuDeviceGetName(char *name, int length, int device) {
 }
 CUresult cuDeviceGetAttribute(int *value, int attribute, int device) {
     (void)device;
-    *value = attribute == 75 ? 8 : attribute == 76 ? 7 : attribute == 18 ? 1 : -1;
+    const char *text = getenv("DOUBLE_CUDA_CAPABILITY");
+    if (!text) text = "8.7";
+    *value = attribute == 75 ? text[0] - '0' : attribute == 76 ? text[2] - '0'
+           : attribute == 18 ? 1 : -1;
     return 0;
 }
 CUresult cuDevicePrimaryCtxRetain(void **context, int device) {

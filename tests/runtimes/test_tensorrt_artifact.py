@@ -19,7 +19,13 @@ from numpy.testing import assert_array_equal
 
 from edgeyolo.artifact import Artifact, load_artifact, save_artifact
 from edgeyolo.contract import BuildTarget, Thresholds, encode
-from edgeyolo.errors import ArtifactError, BackendError, MissingPackageError, UnsupportedError
+from edgeyolo.errors import (
+    ArtifactError,
+    BackendError,
+    BuildTargetError,
+    MissingPackageError,
+    UnsupportedError,
+)
 from edgeyolo.exporters.nms_graph import append_suppression, suppressed_output
 from edgeyolo.exporters.tensorrt_build import BuildRequest, build
 from edgeyolo.exporters.tensorrt_builder import BatchRange
@@ -137,6 +143,21 @@ def test_rtx_builds_an_artifact_without_a_gpu(
     assert artifact.entry.suffix == ".engine"
     assert artifact.contract.provenance.tools[rtx] == target.version
     assert (tmp_path / "tiny" / STRONG).exists(), "the network stays, to rebuild from"
+
+
+def test_rtx_builds_for_turing_alone_where_that_is_the_gpu(
+    rtx: str, libcuda: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready(tmp_path / "tiny")
+    build(BuildRequest(folder=tmp_path / "tiny", module=rtx))
+    everywhere = load_artifact(tmp_path / "tiny").contract.build_target
+    assert everywhere is not None
+    monkeypatch.setenv("DOUBLE_CUDA_CAPABILITY", "7.5")
+    with pytest.raises(BuildTargetError, match=r"8\.6 and later, here 7\.5"):
+        load(tmp_path / "tiny")
+    build(BuildRequest(folder=tmp_path / "tiny", module=rtx))
+    turing = load_artifact(tmp_path / "tiny").contract.build_target
+    assert turing == dataclasses.replace(everywhere, compute_capability="7.5", driver="12.6")
 
 
 def test_building_again_replaces_the_engine_even_a_damaged_one(rtx: str, tmp_path: Path) -> None:
@@ -258,6 +279,14 @@ def test_pixels_that_are_moved_as_bytes_are_cast_first(tmp_path: Path) -> None:
         np.testing.assert_allclose(found[1], wanted[1], atol=0 if name == WEAK else 0.02)
 
 
+def test_int8_is_never_written_from_a_network_without_quantisers(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedError, match="tensorrt int8 is made from a network with Q/DQ"):
+        write_networks(tmp_path, tiny_detector(), Precision.INT8)
+    with pytest.raises(UnsupportedError, match="fp16 is made from a network without Q/DQ"):
+        write_networks(tmp_path, tiny_detector(quantised=True), Precision.FP16)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_bytes_that_are_computed_with_are_refused(tmp_path: Path) -> None:
     model = tiny_detector()
     model.graph.node.insert(0, onnx.helper.make_node("Max", ["images"], ["same"], "max"))
@@ -372,7 +401,7 @@ def test_without_a_gpu_the_command_says_so_and_lives(
     ("target", "message"),
     [
         ({"version": "1.2.0"}, "version 1.2.0, here 1."),
-        ({"gpu": "NVIDIA RTX 4090"}, "GPU NVIDIA RTX 4090, here none"),
+        ({"compute_capability": "7.5"}, "compute capability 7.5, here 8.6 and later"),
         ({"system": "Windows"}, "operating system Windows, here Linux"),
         ({"platform": "aarch64"}, "processor aarch64, here"),
     ],
