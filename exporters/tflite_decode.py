@@ -15,10 +15,7 @@ from numpy.typing import NDArray
 from edgeyolo.errors import UnsupportedError
 from edgeyolo.families.numerics import cell_grid
 from edgeyolo.spec import Family, ModelSpec
-from edgeyolo.tflite.graph import AxisOptions, Graph, Kind, Operator, SliceOptions
-
-# The source of every decode operator, so that nobody quantises them.
-DECODE = "decode"
+from edgeyolo.tflite.graph import DECODE, AxisOptions, Graph, Kind, Operator, SliceOptions
 
 
 def append_raw(graph: Graph, heads: Sequence[str]) -> None:

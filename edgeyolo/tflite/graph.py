@@ -13,6 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+# The source of decode operators: arithmetic in pixels, never quantised.
+DECODE = "decode"
+
 
 class Kind(str, Enum):
     """The operators that we write, named as TFLite names them."""

@@ -1,0 +1,188 @@
+"""Make the channels of a tensor alike, so that one int8 scale serves them all.
+
+TFLite gives an activation one scale. Where one channel reaches 150 and another 1, the second
+has no digits left, and depthwise networks with SiLU are full of such tensors. Here the output of
+a convolution is divided by a factor per channel and the convolutions that read it multiply by
+it; weights have a scale per channel, so they lose nothing. A leaky ReLU lets factors pass. SiLU
+does not, but x * sigmoid(x) = s * (y * sigmoid(s y)) with y = x / s: the gate alone needs the
+true value, which one more multiplication by a constant restores. That costs time, so it is done
+only where it removes enough noise.
+
+The factors are whole multiples of a common unit, so that int8 holds them exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeyolo.calibration.ranges import RangeEstimator
+from edgeyolo.calibration.tflite_channels import Activation, Channels, find_channels
+from edgeyolo.calibration.tflite_plan import CONVOLUTIONS
+from edgeyolo.calibration.tflite_ranges import (
+    activation_function,
+    channel_factors,
+    error_of_one_range,
+)
+from edgeyolo.calibration.tflite_samples import TensorSamples
+from edgeyolo.tflite.graph import Graph, Kind, Operator, Tensor
+
+# Noise over signal that the factors must remove before a multiplication is spent on it.
+# YOLOX-Nano: see benchmarks/tflite_int8.py for AP and time at other values.
+WORTHWHILE = 2e-4
+
+_LARGEST_FACTOR = 127
+
+
+@dataclass(frozen=True, slots=True)
+class Equalized:
+    """A float graph that computes the same as before.
+
+    Attributes:
+        graph: Rewritten.
+        factors: Raw tensor -> (C,) by which its channels were divided.
+        ranges: Raw tensor -> the range that it now has.
+    """
+
+    graph: Graph
+    factors: Mapping[str, NDArray[np.float32]]
+    ranges: Mapping[str, tuple[float, float]]
+
+
+def equalize(
+    graph: Graph,
+    samples: Mapping[str, TensorSamples],
+    estimator: RangeEstimator,
+    *,
+    worthwhile: float = WORTHWHILE,
+) -> Equalized:
+    """Find the factors and rewrite the graph.
+
+    Args:
+        graph: Float, as lowered.
+        samples: Of every convolution's output.
+        worthwhile: See :data:`WORTHWHILE`; 0 takes every group, infinity none that costs time.
+    """
+    channels = find_channels(graph)
+    importance = _importance(graph, channels)
+    factors: dict[str, NDArray[np.float32]] = {}
+    ranges: dict[str, tuple[float, float]] = {}
+    for group in channels.groups:
+        weight = np.sum([importance[raw] for raw in group], axis=0)
+        found = {}
+        removed = 0.0
+        costs_time = False
+        for raw in group:
+            branch = channels.branches[raw]
+            function = activation_function(branch)
+            found[raw] = channel_factors(samples[raw], function, weight, estimator)
+            signal = float((np.square(function(samples[raw].rows)).mean(axis=0) * weight).sum())
+            before = error_of_one_range(samples[raw], function, estimator)
+            noise = float(((before - found[raw].error) * weight).sum())
+            removed = max(removed, noise / max(signal, 1e-12))
+            costs_time |= branch.activation is Activation.SILU
+        if costs_time and removed < worthwhile:
+            continue
+        shared = _whole_multiples(np.maximum.reduce([item.factors for item in found.values()]))
+        for raw in group:
+            factors[raw] = shared
+            ranges[raw] = (min(item.low for item in found.values()), 1.0)
+    return Equalized(_rewritten(graph, channels, factors), factors, ranges)
+
+
+def _importance(graph: Graph, channels: Channels) -> dict[str, NDArray[np.float32]]:
+    """Per raw tensor and channel: squared weights with which convolutions read it."""
+    result = {raw: np.zeros(graph.tensors[raw].shape[-1], np.float32) for raw in channels.branches}
+    for operator in graph.operators:
+        if operator.kind not in CONVOLUTIONS or operator.inputs[0] not in channels.parts:
+            continue
+        weights = graph.tensors[operator.inputs[1]].data
+        assert weights is not None
+        per_channel = np.square(weights).sum(axis=(0, 1, 2))
+        start = 0
+        for raw in channels.parts[operator.inputs[0]]:
+            width = len(result[raw])
+            result[raw] += per_channel[start : start + width]
+            start += width
+    return result
+
+
+def _whole_multiples(factors: NDArray[np.float32]) -> NDArray[np.float32]:
+    unit = float(factors.max()) / _LARGEST_FACTOR
+    multiples = np.clip(np.ceil(factors / unit - 1e-6), 1, _LARGEST_FACTOR)
+    factors_on_grid: NDArray[np.float32] = (multiples * unit).astype(np.float32)
+    return factors_on_grid
+
+
+def _rewritten(
+    graph: Graph, channels: Channels, factors: Mapping[str, NDArray[np.float32]]
+) -> Graph:
+    result = Graph(dict(graph.tensors), [], graph.inputs, graph.outputs, dict(graph.metadata))
+    for operator in graph.operators:
+        if operator.kind in CONVOLUTIONS:
+            result.operators.append(_scaled_conv(result, operator, channels, factors))
+            raw = operator.outputs[0]
+            if raw in factors and channels.branches[raw].activation is Activation.SILU:
+                _restore_for_gate(result, operator, factors[raw])
+        elif operator.kind is Kind.LOGISTIC and operator.inputs[0] in factors:
+            result.operators.append(replace(operator, inputs=(gate_input(operator.inputs[0]),)))
+        else:
+            result.operators.append(operator)
+    return result
+
+
+def gate_input(raw: str) -> str:
+    """Name of the tensor that the gate of an equalised branch reads."""
+    return f"{raw}_gate_input"
+
+
+def _restore_for_gate(graph: Graph, operator: Operator, factors: NDArray[np.float32]) -> None:
+    raw = operator.outputs[0]
+    shape = graph.tensors[raw].shape
+    # A whole row of cells: kernels multiply long rows faster than few channels.
+    row = np.tile(factors, (1, 1, shape[2], 1))
+    constant = graph.constant(f"{raw}_factors", row)
+    graph.add(Kind.MUL, [raw, constant], gate_input(raw), shape, source=operator.source)
+
+
+def _scaled_conv(
+    graph: Graph,
+    operator: Operator,
+    channels: Channels,
+    factors: Mapping[str, NDArray[np.float32]],
+) -> Operator:
+    """The convolution with input channels multiplied and output channels divided."""
+    image, weights_name, bias_name = operator.inputs
+    incoming = _incoming(graph, channels.parts.get(image, ()), factors)
+    outgoing = factors.get(operator.outputs[0])
+    if incoming is None and outgoing is None:
+        return operator
+    weights, bias = (graph.tensors[name].data for name in (weights_name, bias_name))
+    assert weights is not None
+    assert bias is not None
+    depthwise = operator.kind is Kind.DEPTHWISE_CONV_2D
+    weights, bias = weights.astype(np.float64), bias.astype(np.float64)
+    if incoming is not None:
+        repeats = weights.shape[3] // len(incoming) if depthwise else 1
+        weights = weights * np.repeat(incoming, repeats)
+    if outgoing is not None:
+        weights = weights / (outgoing if depthwise else outgoing.reshape(-1, 1, 1, 1))
+        bias = bias / outgoing
+    new_weights, new_bias = f"{weights_name}_equalized", f"{bias_name}_equalized"
+    for name, data in ((new_weights, weights), (new_bias, bias)):
+        stored = data.astype(np.float32)
+        graph.tensors[name] = Tensor(name, stored.shape, stored.dtype, stored)
+    return replace(operator, inputs=(image, new_weights, new_bias))
+
+
+def _incoming(
+    graph: Graph, parts: tuple[str, ...], factors: Mapping[str, NDArray[np.float32]]
+) -> NDArray[np.float32] | None:
+    if not any(raw in factors for raw in parts):
+        return None
+    return np.concatenate(
+        [factors.get(raw, np.ones(graph.tensors[raw].shape[-1], np.float32)) for raw in parts]
+    )

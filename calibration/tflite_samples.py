@@ -1,0 +1,137 @@
+"""Float values that the tensors of a TFLite graph take on the calibration pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeyolo.calibration.settings import Batches
+from edgeyolo.calibration.tflite_plan import CONVOLUTIONS
+from edgeyolo.errors import BackendError, needs, one_line
+from edgeyolo.tflite.graph import DECODE, Graph, Kind, drop_unused
+from edgeyolo.tflite.writer import to_bytes
+
+# Rows kept per tensor, and bytes for all of them, whatever the number of pictures.
+_MOST_ROWS = 1536
+_MOST_BYTES = 256 << 20
+# Two of them are the extremes.
+_FEWEST_ROWS_PER_PICTURE = 6
+
+_ARITHMETIC = frozenset({Kind.ADD, Kind.SUB, Kind.MUL, Kind.DIV})
+
+
+@dataclass(slots=True)
+class TensorSamples:
+    """One tensor with C channels.
+
+    Attributes:
+        rows: (n, C) float32: channel vectors at random places of all pictures, and each
+            picture's smallest and largest value per channel, so that the tails are there.
+        low: (C,) smallest value on any picture.
+        high: (C,) largest value.
+        mean_low: (C,) mean over the pictures of the smallest value on each.
+        mean_high: (C,) likewise, largest.
+    """
+
+    rows: NDArray[np.float32]
+    low: NDArray[np.float32]
+    high: NDArray[np.float32]
+    mean_low: NDArray[np.float32]
+    mean_high: NDArray[np.float32]
+
+    def scaled(self, factors: NDArray[np.float32]) -> TensorSamples:
+        """The samples of a tensor whose channels are *factors* (> 0) times these."""
+        return TensorSamples(
+            self.rows * factors,
+            self.low * factors,
+            self.high * factors,
+            self.mean_low * factors,
+            self.mean_high * factors,
+        )
+
+
+def sampled_tensors(graph: Graph) -> tuple[str, ...]:
+    """Activations that are worth looking at: the others follow from these."""
+    gates = {o.outputs[0] for o in graph.operators if o.kind is Kind.LOGISTIC}
+    return tuple(
+        operator.outputs[0]
+        for operator in graph.operators
+        if operator.source != DECODE
+        and (operator.kind in CONVOLUTIONS or operator.kind in _ARITHMETIC)
+        and not gates & {*operator.inputs}
+    )
+
+
+def collect(
+    graph: Graph, batches: Batches, names: Iterable[str], *, seed: int = 0
+) -> dict[str, TensorSamples]:
+    """Run the float graph on every picture and keep a bounded sample.
+
+    Args:
+        names: Activations (B, H, W, C) to look at.
+        seed: Of the random places.
+
+    Raises:
+        MissingPackageError: LiteRT is not installed.
+        BackendError: LiteRT refuses the graph.
+    """
+    names = tuple(names)
+    channels = sum(graph.tensors[name].shape[-1] for name in names)
+    most_rows = min(_MOST_ROWS, max(256, _MOST_BYTES // (4 * max(1, channels))))
+    batches = batches.sample(max(1, most_rows // _FEWEST_ROWS_PER_PICTURE))
+    per_picture = max(_FEWEST_ROWS_PER_PICTURE, most_rows // max(1, len(batches)))
+    random = np.random.default_rng(seed)
+    observed: dict[str, list[TensorSamples]] = {name: [] for name in names}
+    run = _runner(graph, names)
+    for pixels in batches:
+        for name, values in run(pixels).items():
+            observed[name].append(_one_picture(values, per_picture, random))
+    return {name: _merged(parts) for name, parts in observed.items()}
+
+
+def _one_picture(
+    values: NDArray[np.float32], most: int, random: np.random.Generator
+) -> TensorSamples:
+    places = values.reshape(-1, values.shape[-1])
+    low, high = places.min(axis=0), places.max(axis=0)
+    chosen = random.integers(0, len(places), min(most - 2, len(places)))
+    rows = np.concatenate((places[chosen], low[None], high[None]))
+    return TensorSamples(rows, low, high, low, high)
+
+
+def _merged(parts: list[TensorSamples]) -> TensorSamples:
+    return TensorSamples(
+        np.concatenate([part.rows for part in parts]),
+        np.minimum.reduce([part.low for part in parts]),
+        np.maximum.reduce([part.high for part in parts]),
+        np.stack([part.low for part in parts]).mean(axis=0),
+        np.stack([part.high for part in parts]).mean(axis=0),
+    )
+
+
+def _runner(graph: Graph, names: tuple[str, ...]) -> Any:
+    """pixels (1, H, W, 3) -> name -> values; the arrays hold until the next call."""
+    with needs("ai-edge-litert", extra="tflite"):
+        from ai_edge_litert.interpreter import Interpreter
+
+    watched = drop_unused(
+        Graph(graph.tensors, graph.operators, graph.inputs, names, graph.metadata)
+    )
+    try:
+        interpreter = Interpreter(model_content=to_bytes(watched))
+        interpreter.allocate_tensors()
+    except (RuntimeError, ValueError) as error:
+        raise BackendError(f"LiteRT refuses the float graph: {one_line(error)}") from error
+    source = interpreter.get_input_details()[0]
+    index = {item["name"]: item["index"] for item in interpreter.get_output_details()}
+
+    def run(pixels: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
+        interpreter.set_tensor(source["index"], pixels.astype(source["dtype"], copy=False))
+        interpreter.invoke()
+        return {name: interpreter.get_tensor(place) for name, place in index.items()}
+
+    return run
