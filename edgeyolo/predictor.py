@@ -34,6 +34,7 @@ def load(
     device: str = "auto",
     threads: int | None = None,
     cache_dir: Path | None = None,
+    cuda_graph: bool = False,
 ) -> Predictor:
     """Load an artifact, or a lone vendor file with an embedded contract.
 
@@ -42,13 +43,16 @@ def load(
         device: ``"auto"``, ``"cpu"``, ``"gpu"`` or a vendor's own device name.
         threads: CPU threads for the network; the vendor's default where ``None``.
         cache_dir: Where compiled models may be kept between processes.
+        cuda_graph: TensorRT replays each call as one CUDA graph.
 
     Raises:
         ArtifactError: Not an artifact, altered, or without a contract.
         MissingPackageError: The backend's package is not installed.
         BackendError: The vendor library refuses the file or the device.
     """
-    options = SessionOptions(device=device, threads=threads, cache_dir=cache_dir)
+    options = SessionOptions(
+        device=device, threads=threads, cache_dir=cache_dir, cuda_graph=cuda_graph
+    )
     file, contract = locate(Path(path))
     session = open_session(file, contract, options)
     return Predictor(

@@ -103,7 +103,11 @@ def test_an_artifact_is_built_loaded_and_run_on_every_version(
     assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".timings"]
     with load(tmp_path / "tiny") as predictor:
         outputs = [array.copy() for array in predictor.session.run(FRAME[None])]
-        assert predictor.predict_batch([FRAME] * 3)
+        assert len(predictor.predict_batch([FRAME] * 3)) == 3
+        alone = predictor.predict(FRAME)
+    with load(tmp_path / "tiny", cuda_graph=True) as replaying:
+        for _ in range(4):
+            assert_array_equal(replaying.predict(FRAME).boxes_xyxy, alone.boxes_xyxy)
     network = tmp_path / "tiny" / (WEAK if weak and precision is not Precision.FP32 else STRONG)
     session = onnxruntime.InferenceSession(str(network), providers=["CPUExecutionProvider"])
     for found, wanted in zip(outputs, session.run(None, {"images": FRAME[None]}), strict=True):
