@@ -74,7 +74,7 @@ def mirrored(sample: Sample) -> Sample:
     shift = np.array([width, 0.0], np.float32)
     return replace(
         sample,
-        frame_bgr=np.ascontiguousarray(sample.frame_bgr[:, ::-1]),
+        frame_bgr=np.asarray(cv2.flip(sample.frame_bgr, 1), np.uint8),
         boxes_xyxy=boxes,
         segments=tuple(
             tuple(polygon * mirror + shift for polygon in polygons) for polygons in sample.segments
@@ -91,7 +91,7 @@ def flipped(sample: Sample) -> Sample:
     shift = np.array([0.0, height], np.float32)
     return replace(
         sample,
-        frame_bgr=np.ascontiguousarray(sample.frame_bgr[::-1]),
+        frame_bgr=np.asarray(cv2.flip(sample.frame_bgr, 0), np.uint8),
         boxes_xyxy=boxes,
         segments=tuple(
             tuple(polygon * mirror + shift for polygon in polygons) for polygons in sample.segments
