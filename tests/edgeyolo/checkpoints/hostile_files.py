@@ -457,7 +457,7 @@ def identities() -> dict[str, bytes]:
 
 def loops() -> dict[str, bytes]:
     """Objects that hold themselves, or nest without end."""
-    deep = 700_000
+    deep = 300_000
     module = name("models.yolo.Model") + b")\x81"
     child = (
         b"q\x01"

@@ -14,11 +14,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 PEAK_LIMIT_MB = 300.0
-SECONDS_LIMIT = 30.0  # 3 to 5 seen on one core; the reader itself stops after 60
+CPU_SECONDS_LIMIT = 10.0  # 2 seen; the reader itself stops after 60 s of wall clock
 
 # Every file is read in a child of its own, so that its peak memory and its death are its own.
 READ_EACH = """
-import json, os, resource, sys, time
+import json, os, resource, sys
 from pathlib import Path
 from edgeyolo.checkpoints.reader import read_checkpoint
 from edgeyolo.errors import CheckpointError
@@ -35,7 +35,6 @@ def attempt(path):
 
 for path in sorted(Path(sys.argv[1]).iterdir()):
     receiver, sender = os.pipe()
-    started = time.monotonic()
     child = os.fork()
     if child == 0:
         result = attempt(path)
@@ -51,7 +50,7 @@ for path in sorted(Path(sys.argv[1]).iterdir()):
         "name": path.name,
         "status": status,
         "peak_mb": usage.ru_maxrss / 1024,
-        "seconds": time.monotonic() - started,
+        "cpu_seconds": usage.ru_utime + usage.ru_stime,
         **json.loads(text or b'{"message": null, "torch": true}'),
     }))
 """
@@ -74,7 +73,7 @@ class Outcome:
     name: str
     status: int
     peak_mb: float
-    seconds: float
+    cpu_seconds: float
     message: str | None
     torch: bool
 
@@ -143,7 +142,7 @@ def test_nothing_of_a_hostile_file_ran(outcomes: tuple[list[Outcome], Path]) -> 
 def test_refusing_costs_little_memory_and_time(outcomes: tuple[list[Outcome], Path]) -> None:
     results, _ = outcomes
     assert [(r.name, r.peak_mb) for r in results if r.peak_mb >= PEAK_LIMIT_MB] == []
-    assert [(r.name, r.seconds) for r in results if r.seconds >= SECONDS_LIMIT] == []
+    assert [(r.name, r.cpu_seconds) for r in results if r.cpu_seconds >= CPU_SECONDS_LIMIT] == []
 
 
 def test_refusing_does_not_import_torch(outcomes: tuple[list[Outcome], Path]) -> None:

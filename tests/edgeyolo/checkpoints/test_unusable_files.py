@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import pickle
 import random
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,8 @@ import torch
 from edgeyolo.checkpoints.reader import read_checkpoint
 from edgeyolo.errors import CheckpointError
 from edgeyolo.models.zoo import build
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -138,3 +143,36 @@ def test_one_flipped_bit_in_the_numbers_of_a_zip_is_noticed(
     content = bytearray(sound_files["zip"])
     content[len(content) // 2] ^= 4
     assert "checksum" in message_for(bytes(content), tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["empty", "cut", "hostile"])
+def test_the_command_says_it_in_one_line_and_writes_nothing(
+    sound_files: dict[str, bytes], kind: str, tmp_path: Path
+) -> None:
+    canary = tmp_path / "canary"
+    hostile = pickle.dumps(_Touch(str(canary)))
+    content = {"empty": b"", "cut": sound_files["zip"][:5000], "hostile": hostile}[kind]
+    (tmp_path / "weights.pt").write_bytes(content)
+    output = tmp_path / "artifact"
+    command = [sys.executable, "-m", "edgeyolo", "export", str(tmp_path / "weights.pt")]
+    done = subprocess.run(
+        [*command, "--to", "onnx", "--output", str(output)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    errors = [line for line in done.stderr.splitlines() if line.startswith("edgeyolo: ")]
+    assert len(errors) == 1
+    assert "Traceback" not in done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"weights.pt"}
+
+
+class _Touch:
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.mkdir, (self._path,)
