@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -144,6 +145,28 @@ def test_other_precisions_become_float32(
     for key, value in stored.items():
         expected = value.float() if value.is_floating_point() else value
         assert torch.equal(state[key], expected), key
+
+
+def test_weights_saved_on_a_gpu_are_read_without_one(
+    tmp_path: Path, nano_state: OrderedDict[str, Tensor]
+) -> None:
+    def text(value: str) -> bytes:
+        return b"X" + len(value).to_bytes(4, "little") + value.encode()
+
+    torch.save({"model": nano_state}, tmp_path / "cpu.pth")
+    with (
+        zipfile.ZipFile(tmp_path / "cpu.pth") as source,
+        zipfile.ZipFile(tmp_path / "gpu.pth", "w") as target,
+    ):
+        for name in source.namelist():
+            data = source.read(name)
+            if name.endswith("data.pkl"):
+                assert data.count(text("cpu")) == 1  # the others refer to it
+                data = data.replace(text("cpu"), text("cuda:1"))
+                data = data.replace(b"ctorch\nFloatStorage", b"ctorch.cuda\nFloatStorage")
+            target.writestr(name, data)
+    state = read_checkpoint(tmp_path / "gpu.pth").state
+    assert all(torch.equal(state[key], value) for key, value in nano_state.items())
 
 
 def test_views_of_a_shared_storage_are_cut_out(
