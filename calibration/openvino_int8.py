@@ -37,7 +37,7 @@ def quantize_openvino(
         *settings.float_layers,
     }
     decode = operators_of(converted, set(prediction_and_decode(source)))
-    return quantize(
+    quantized = quantize(
         converted.clone(),
         batches,
         settings,
@@ -45,6 +45,8 @@ def quantize_openvino(
         feed=lambda pixels: pixels,
         float_nodes=operators_of(converted, chosen) | _with_all_behind(converted, decode),
     )
+    _make_pixels_exact(quantized)
+    return quantized
 
 
 def operators_of(converted: Any, source_names: set[str]) -> set[str]:
@@ -80,3 +82,21 @@ def _with_all_behind(converted: Any, names: set[str]) -> set[str]:
         if inputs and all(node.get_friendly_name() in reached for node in inputs):
             reached.add(operator.get_friendly_name())
     return reached
+
+
+def _make_pixels_exact(quantized: Any) -> None:
+    """Give the quantiser of the pixels the range 0..255: steps of exactly one grey level."""
+    import numpy as np
+    from openvino import opset13
+
+    for operator in quantized.get_ops():
+        if operator.get_type_name() != "FakeQuantize":
+            continue
+        source = operator.input_value(0).get_node()
+        while source.get_type_name() in ("Convert", "Transpose", "Gather"):
+            source = source.input_value(0).get_node()
+        if source.get_type_name() != "Parameter":
+            continue
+        for port, limit in ((1, 0.0), (2, 255.0), (3, 0.0), (4, 255.0)):
+            constant = opset13.constant(np.full((1, 1, 1, 1), limit, np.float32))
+            operator.input(port).replace_source_output(constant.output(0))

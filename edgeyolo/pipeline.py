@@ -19,22 +19,20 @@ from edgeyolo.checkpoints.load import LoadedModel, load_model
 from edgeyolo.contract import Contract, Measured, ParityRecord, Provenance, Thresholds
 from edgeyolo.errors import ParityError, UnsupportedError
 from edgeyolo.evaluation.parity import compare
-from edgeyolo.evaluation.preprocess_check import check_preprocess
-from edgeyolo.evaluation.torch_session import TorchSession, torch_predictor
+from edgeyolo.evaluation.torch_session import torch_predictor
 from edgeyolo.exporters.catalog import EXPORTERS
 from edgeyolo.exporters.vendor import Exporter, ExportSource, VendorFiles, tool_versions
 from edgeyolo.letterbox import Letterboxer
 from edgeyolo.models.deploy import deploy
 from edgeyolo.pictures import list_pictures, read_picture
 from edgeyolo.predictor import Predictor, open_session
+from edgeyolo.quantization import Int8Files, Int8Request, write_int8
 from edgeyolo.runtimes.session import SessionOptions
 from edgeyolo.scenes import render_scene
 from edgeyolo.spec import Backend, Precision, Preprocess
 
 # Enough to meet every head level; the command stays under its 15 s.
 _PARITY_PICTURES = 8
-# The difference shows on every single one (edgeyolo.evaluation.preprocess_check).
-_PREPROCESS_PICTURES = 3
 _SUPPRESSING = (Backend.ONNX, Backend.TENSORRT)
 
 Progress = Callable[[str], None]
@@ -47,7 +45,7 @@ class ExportRequest:
     Attributes:
         checkpoint: Weights file.
         backend: Where it will run.
-        precision: FP32 or FP16; INT8 goes through :mod:`edgeyolo.calibration`.
+        precision: FP32, FP16 or, with *int8*, INT8.
         output: Artifact folder; named after model, precision and backend where ``None``.
         input_hw: Network input in pixels; the family's or the checkpoint's own where ``None``.
         batch: Pictures per call; ``None`` for any number.
@@ -58,6 +56,7 @@ class ExportRequest:
         thresholds: Defaults written into the contract.
         suppress_in_graph: End the graph in non-maximum suppression with *thresholds*.
         waive_parity: Write the artifact although parity fails; the contract says so.
+        int8: How INT8 is made; needed for that precision, and only for it.
     """
 
     checkpoint: Path
@@ -73,6 +72,15 @@ class ExportRequest:
     thresholds: Thresholds = dataclasses.field(default_factory=Thresholds)
     suppress_in_graph: bool = False
     waive_parity: bool = False
+    int8: Int8Request | None = None
+
+    def __post_init__(self) -> None:
+        if (self.precision is Precision.INT8) != (self.int8 is not None):
+            raise UnsupportedError(
+                "INT8 needs calibration pictures: --precision int8 --calibration DIR"
+                if self.int8 is None
+                else f"calibration belongs to --precision int8, not to {self.precision}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +91,13 @@ class ExportResult:
         artifact: On disk.
         parity: Against PyTorch.
         notes: What a user should know, one line each.
+        int8: What was measured while quantising; ``None`` for float artifacts.
     """
 
     artifact: Artifact
     parity: ParityRecord
     notes: tuple[str, ...]
+    int8: Int8Files | None = None
 
 
 def export(request: ExportRequest, progress: Progress = lambda _: None) -> ExportResult:
@@ -116,9 +126,6 @@ def export(request: ExportRequest, progress: Progress = lambda _: None) -> Expor
         legacy=request.legacy,
     )
     frames, image_source = parity_frames(request.images, loaded.spec.input_hw)
-    implausible = _implausible_preprocess(loaded, frames)
-    if implausible and not request.waive_parity:
-        raise ParityError(f"{implausible}; nothing was written (--allow-mismatch writes it anyway)")
     deployed, _ = deploy(loaded.model)
     source = ExportSource(
         deployed,
@@ -131,8 +138,17 @@ def export(request: ExportRequest, progress: Progress = lambda _: None) -> Expor
     progress(f"exporting {loaded.spec.name} to {request.backend} {request.precision}")
     with tempfile.TemporaryDirectory(prefix="edgeyolo-") as name:
         folder = Path(name)
-        files = exporter.write(source, request.precision, folder)
+        int8 = None
+        if request.int8 is None:
+            files = exporter.write(source, request.precision, folder)
+        else:
+            int8 = write_int8(
+                source, request.backend, request.int8, request.thresholds, folder, progress
+            )
+            files = int8.files
         contract = _contract(request, loaded, files, exporter)
+        if int8 is not None:
+            contract = _with_calibration(contract, int8)
         exporter.embed(folder, files.entry, contracts.encode(contract))
         progress(f"checking against PyTorch on {len(frames)} pictures ({image_source})")
         parity = _prove(loaded, folder, _checked_contract(contract, files), frames, image_source)
@@ -141,17 +157,42 @@ def export(request: ExportRequest, progress: Progress = lambda _: None) -> Expor
                 f"the {request.backend} {request.precision} file does not detect what PyTorch "
                 f"detects: {parity.note}; nothing was written (--allow-mismatch writes it anyway)"
             )
-        waivers = [
-            name
-            for name, failed in (("parity", not parity.passed), ("preprocessing", implausible))
-            if failed
-        ]
         contract = dataclasses.replace(
-            contract, measured=Measured(parity=parity), waivers=tuple(waivers)
+            contract,
+            measured=dataclasses.replace(contract.measured, parity=parity),
+            waivers=() if parity.passed else ("parity",),
         )
         output = request.output or Path(_default_name(contract))
         artifact = save_artifact(output, contract, {name: folder / name for name in files.names})
-    return ExportResult(artifact, parity, (*source.notes, *files.notes))
+    return ExportResult(artifact, parity, (*source.notes, *files.notes), int8)
+
+
+def try_int8(
+    checkpoint: Path,
+    backend: Backend,
+    requests: Sequence[Int8Request],
+    *,
+    input_hw: tuple[int, int] | None = None,
+    names_file: Path | None = None,
+    legacy: bool = False,
+    progress: Progress = lambda _: None,
+) -> list[Int8Files]:
+    """Quantise and measure without writing an artifact, one result per request.
+
+    Raises:
+        CheckpointError: The weights cannot be read.
+        AccuracyError: A budget cannot be met.
+    """
+    loaded = load_model(checkpoint, names_file=names_file, input_hw=input_hw, legacy=legacy)
+    deployed, _ = deploy(loaded.model)
+    source = ExportSource(deployed, loaded.spec)
+    results = []
+    for request in requests:
+        with tempfile.TemporaryDirectory(prefix="edgeyolo-") as folder:
+            results.append(
+                write_int8(source, backend, request, Thresholds(), Path(folder), progress)
+            )
+    return results
 
 
 def parity_frames(
@@ -171,19 +212,6 @@ def parity_frames(
     step = max(1, len(found) // _PARITY_PICTURES)
     chosen = found[::step][:_PARITY_PICTURES]
     return [read_picture(path) for path in chosen], images.name
-
-
-def _implausible_preprocess(loaded: LoadedModel, frames: Sequence[NDArray[np.uint8]]) -> str | None:
-    """Why the preprocessing must be wrong, or ``None``. Our own checkpoints say theirs."""
-    if loaded.checkpoint.spec is not None:
-        return None
-    session = TorchSession(loaded.model, loaded.spec)
-    check = check_preprocess(
-        loaded.spec, lambda x: session.infer(x)[1], frames[:_PREPROCESS_PICTURES]
-    )
-    if check is None or check.plausible:
-        return None
-    return f"{loaded.checkpoint.path.name}: the preprocessing looks wrong: {check.describe()}"
 
 
 def _canvases(
@@ -254,6 +282,17 @@ def _contract(
             tools={"edgeyolo": edgeyolo.__version__, **tool_versions(exporter.packages)},
         ),
         thresholds=request.thresholds,
+    )
+
+
+def _with_calibration(contract: Contract, int8: Int8Files) -> Contract:
+    provenance = contract.provenance
+    tools = {**provenance.tools, **tool_versions(("nncf", "onnxruntime"))}
+    return dataclasses.replace(
+        contract,
+        provenance=dataclasses.replace(provenance, tools=tools),
+        calibration=int8.record,
+        measured=Measured(accuracy=int8.accuracy(), latency=int8.latency()),
     )
 
 

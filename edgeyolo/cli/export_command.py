@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
 from edgeyolo.cli import options
+from edgeyolo.cli.int8_options import int8_options, int8_request
 from edgeyolo.contract import ParityRecord, Thresholds
 from edgeyolo.spec import Backend, Precision
 
@@ -37,6 +39,7 @@ from edgeyolo.spec import Backend, Precision
 @click.option("--nms", is_flag=True, help="Suppress inside the graph (onnx, tensorrt).")
 @click.option("--allow-mismatch", is_flag=True, help="Write the artifact although parity fails.")
 @click.option("--output", type=options.NEW_PATH, help="Artifact folder.")
+@int8_options
 @options.json_option
 def command(
     *,
@@ -57,6 +60,7 @@ def command(
     allow_mismatch: bool,
     output: Path | None,
     as_json: bool,
+    **int8: Any,
 ) -> None:
     """Turn CHECKPOINT into an artifact and prove that it detects what PyTorch detects."""
     from edgeyolo.pipeline import ExportRequest, export
@@ -79,6 +83,7 @@ def command(
             ),
             suppress_in_graph=nms,
             waive_parity=allow_mismatch,
+            int8=int8_request(int8),
         ),
         options.say,
     )
@@ -92,11 +97,17 @@ def command(
                 "contract": result.artifact.contract,
                 "parity": result.parity,
                 "notes": list(result.notes),
+                "int8": result.int8,
                 "elapsed_s": round(elapsed_s, 3),
             }
         )
         return
     click.echo(parity_line(result.parity))
+    if result.int8 is not None:
+        for line in result.int8.lines():
+            click.echo(line)
+        if result.int8.sensitivity is not None:
+            click.echo("\n".join(result.int8.sensitivity.lines()))
     click.echo(f"wrote {result.artifact.folder} in {elapsed_s:.1f} s")
     if backend is Backend.TENSORRT:
         click.echo(f"on the device run: edgeyolo build {result.artifact.folder}")

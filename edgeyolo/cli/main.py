@@ -18,6 +18,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "export": ("export_command", "Turn a checkpoint into a proven artifact."),
     "train": ("train_command", "Train a detector on your own pictures."),
     "build": ("build_command", "Build the TensorRT engine of an artifact, on its device."),
+    "calibrate": ("calibrate_command", "Look at calibration pictures and compare algorithms."),
     "predict": ("predict_command", "Find objects in pictures, folders and videos."),
     "val": ("val_command", "Measure COCO accuracy on labelled pictures."),
     "camera": ("camera_command", "Find objects in what a camera sees."),

@@ -1,0 +1,72 @@
+"""``edgeyolo calibrate``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgeyolo.cli import options
+from edgeyolo.cli.int8_options import ALGORITHMS, int8_options, int8_request
+from edgeyolo.spec import Backend
+
+
+@click.command()
+@click.argument("checkpoint", type=options.WeightsFile())
+@click.option("--to", "backend", type=options.BackendName(), required=True, help="Runtime.")
+@click.option("--compare", is_flag=True, help="Quantise with every algorithm and tabulate.")
+@click.option("--input-size", type=options.InputSize(), help="Network input, height x width.")
+@click.option("--names", type=options.FILE, help="Class names, where the checkpoint has none.")
+@click.option("--legacy", is_flag=True, help="YOLOX weights of the first release (0.1.0).")
+@int8_options
+@options.json_option
+def command(
+    *,
+    checkpoint: Path,
+    backend: Backend,
+    compare: bool,
+    input_size: tuple[int, int] | None,
+    names: Path | None,
+    legacy: bool,
+    as_json: bool,
+    **int8: Any,
+) -> None:
+    """Report what calibration pictures show and what INT8 made with them is worth.
+
+    Writes no artifact; results stay in the calibration cache, where export finds them.
+    """
+    from edgeyolo.calibration.ranges import RangeEstimator
+    from edgeyolo.pipeline import try_int8
+
+    request = int8_request(int8)
+    if request is None:
+        raise click.UsageError("--calibration is needed: the pictures to look at")
+    algorithms = [RangeEstimator(name) for name in ALGORITHMS] if compare else [request.estimator]
+    tried = try_int8(
+        checkpoint,
+        backend,
+        [replace(request, estimator=algorithm) for algorithm in algorithms],
+        input_hw=input_size,
+        names_file=names,
+        legacy=legacy,
+        progress=options.say,
+    )
+    if as_json:
+        options.print_json({"results": tried})
+        return
+    click.echo("\n".join(tried[0].coverage.lines()))
+    click.echo(
+        f"{'algorithm':<14}{'float':>8}{'INT8':>8}{'drop':>9}{'time':>7}  {tried[0].score.kind}"
+    )
+    for one in tried:
+        before, after = one.float_score.value, one.score.value
+        share = "-"
+        if one.score.network_ms is not None and one.float_ms is not None:
+            share = f"{one.score.network_ms / one.float_ms:.2f}"
+        click.echo(
+            f"{one.record.algorithm:<14}{before:8.4f}{after:8.4f}{before - after:+9.4f}{share:>7}"
+        )
+    if tried[0].sensitivity is not None:
+        click.echo("\n".join(tried[0].sensitivity.lines()))
