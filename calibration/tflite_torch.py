@@ -105,21 +105,21 @@ def convolve(image: Array, weights: Array, bias: Array, options: ConvOptions, ki
     depthwise = kind is Kind.DEPTHWISE_CONV_2D
     # (1, kh, kw, C) to (C, 1, kh, kw); (O, kh, kw, I) to (O, I, kh, kw).
     kernel = weights.permute((3, 0, 1, 2) if depthwise else (0, 3, 1, 2)).contiguous()
-    height, width = kernel.shape[2:]
+    channels_first = image.permute(0, 3, 1, 2)
     if options.padding is Padding.SAME:
-        # SAME is written for stride 1 and odd kernels only.
-        padding = tuple(
-            dilation * (side - 1) // 2
-            for side, dilation in zip((height, width), options.dilation_hw, strict=True)
-        )
-    else:
-        padding = (0, 0)
+        widths: list[int] = []
+        for axis in (3, 2):
+            side, stride = channels_first.shape[axis], options.stride_hw[axis - 2]
+            reach = options.dilation_hw[axis - 2] * (kernel.shape[axis] - 1) + 1
+            total = max((-(-side // stride) - 1) * stride + reach - side, 0)
+            widths += [total // 2, total - total // 2]
+        channels_first = functional.pad(channels_first, widths)
     result = functional.conv2d(
-        image.permute(0, 3, 1, 2),
+        channels_first,
         kernel,
         bias,
         options.stride_hw,
-        padding,
+        0,
         options.dilation_hw,
         image.shape[3] if depthwise else 1,
     )

@@ -141,14 +141,16 @@ def _padded(
     if not any(pads):
         return value.tensor, Padding.VALID
     top, left, bottom, right = pads
-    reach = [
-        dilation * (kernel - 1) for dilation, kernel in zip(dilation_hw, kernel_hw, strict=True)
-    ]
-    centred = top == bottom == reach[0] / 2 and left == right == reach[1] / 2
-    if stride_hw == (1, 1) and centred:
-        return value.tensor, Padding.SAME
-    # With stride 2 SAME pads right and bottom only, PyTorch pads left and top as well.
     batch, height, width, channels = lowering.shape(value)
+    rows, columns = (
+        _same_pads(side, kernel, stride, dilation)
+        for side, kernel, stride, dilation in zip(
+            (height, width), kernel_hw, stride_hw, dilation_hw, strict=True
+        )
+    )
+    if (rows, columns) == ((top, bottom), (left, right)):
+        return value.tensor, Padding.SAME
+    # With kernel 3 and stride 2 SAME pads right and bottom only, PyTorch left and top as well.
     widths: NDArray[np.int32] = np.asarray([[0, 0], [top, bottom], [left, right], [0, 0]], np.int32)
     padded = lowering.graph.add(
         Kind.PAD,
@@ -169,6 +171,12 @@ def _image(lowering: Lowering, node: onnx.NodeProto) -> Value:
 
 def _pair(values: Sequence[int]) -> tuple[int, int]:
     return int(values[0]), int(values[1])
+
+
+def _same_pads(side: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
+    """Cells that TFLite's SAME adds before and after."""
+    total = max((-(-side // stride) - 1) * stride + dilation * (kernel - 1) + 1 - side, 0)
+    return total // 2, total - total // 2
 
 
 def _out_side(side: int, kernel: int, stride: int, dilation: int, padding: Padding) -> int:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 from edgeyolo.contract import CONTRACT_KEY, InputSpec, OutputSpec
 from edgeyolo.errors import UnsupportedError
@@ -94,8 +96,8 @@ def _input_spec(graph: Graph, batch: int | None) -> InputSpec:
 def with_half_weights(graph: Graph) -> Graph:
     """The graph with float16 convolution weights, each read through a DEQUANTIZE.
 
-    Runtimes unpack such constants once, when the model is loaded. A weight that float16
-    cannot hold (beyond 65504) stays float32.
+    Runtimes unpack such constants once, when the model is loaded. Weights that float16 cannot
+    hold (beyond 65504, or so small that digits are lost) stay float32.
     """
     tensors = dict(graph.tensors)
     operators: list[Operator] = []
@@ -107,10 +109,10 @@ def with_half_weights(graph: Graph) -> Graph:
         data = tensors[weights].data
         half_name = f"{weights}_half"
         if data is not None and half_name not in tensors:
-            if np.abs(data).max(initial=0.0) > np.finfo(np.float16).max:
+            half = _as_half(data)
+            if half is None:
                 operators.append(operator)
                 continue
-            half = data.astype(np.float16)
             tensors[half_name] = replace(
                 tensors[weights], name=half_name, dtype=half.dtype, data=half
             )
@@ -120,3 +122,13 @@ def with_half_weights(graph: Graph) -> Graph:
             )
         operators.append(replace(operator, inputs=(image, weights, bias)))
     return Graph(tensors, operators, graph.inputs, graph.outputs, dict(graph.metadata))
+
+
+def _as_half(weights: NDArray[Any]) -> NDArray[np.float16] | None:
+    largest = float(np.abs(weights).max(initial=0.0))
+    if largest > np.finfo(np.float16).max:
+        return None
+    half: NDArray[np.float16] = weights.astype(np.float16)
+    # Below 6e-5 float16 has fewer than 11 bits: weights with 1/255 folded in are near it.
+    error = float(np.abs(half.astype(np.float32) - weights).max(initial=0.0))
+    return half if error <= largest * 2**-10 else None

@@ -140,6 +140,7 @@ def lower(model: onnx.ModelProto, spec: ModelSpec, *, form: OutputKind, batch: i
         UnsupportedError: A node outside the closed set, or another form.
     """
     from edgeyolo.exporters.tflite_decode import append_decode, append_raw
+    from edgeyolo.exporters.tflite_input import fold_input
 
     graph, values = lower_body(model, batch=batch)
     heads = [_head(values, model, name) for name in raw_output_names(len(spec.strides))]
@@ -152,7 +153,7 @@ def lower(model: onnx.ModelProto, spec: ModelSpec, *, form: OutputKind, batch: i
             f"tflite files have decoded or raw outputs, not {form}; "
             "non-maximum suppression runs on the host"
         )
-    return drop_unused(graph)
+    return fold_input(drop_unused(graph))
 
 
 def raw_output_names(levels: int) -> tuple[str, ...]:

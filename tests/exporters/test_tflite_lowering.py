@@ -235,6 +235,12 @@ def test_a_stride_two_convolution_is_padded_explicitly() -> None:
     assert [operator.kind for operator in graph.operators] == [Kind.PAD, Kind.CONV_2D]
 
 
+def test_a_convolution_whose_padding_same_would_give_is_not_padded() -> None:
+    """The 6x6 stem with stride 2 that Focus folds into: 2 cells on every side."""
+    graph, _ = lower_body(image_graph(*CASES["conv 6x6 stride 2"]), batch=1)
+    assert [operator.kind for operator in graph.operators] == [Kind.CONV_2D]
+
+
 def test_the_batch_is_the_one_asked_for() -> None:
     model = image_graph(*CASES["conv 3x3"])
     x = normal(3, 4, 8, 10)
