@@ -19,7 +19,8 @@ from edgeyolo.checkpoints.load import LoadedModel, load_model
 from edgeyolo.contract import Contract, Measured, ParityRecord, Provenance, Thresholds
 from edgeyolo.errors import ParityError, UnsupportedError
 from edgeyolo.evaluation.parity import compare
-from edgeyolo.evaluation.torch_session import torch_predictor
+from edgeyolo.evaluation.preprocess_check import check_preprocess
+from edgeyolo.evaluation.torch_session import TorchSession, torch_predictor
 from edgeyolo.exporters.catalog import EXPORTERS
 from edgeyolo.exporters.vendor import Exporter, ExportSource, VendorFiles, tool_versions
 from edgeyolo.letterbox import Letterboxer
@@ -33,6 +34,8 @@ from edgeyolo.spec import Backend, Precision, Preprocess
 
 # Enough to meet every head level; the command stays under its 15 s.
 _PARITY_PICTURES = 8
+# The difference shows on every single one (edgeyolo.evaluation.preprocess_check).
+_PREPROCESS_PICTURES = 3
 _SUPPRESSING = (Backend.ONNX, Backend.TENSORRT)
 
 Progress = Callable[[str], None]
@@ -126,6 +129,9 @@ def export(request: ExportRequest, progress: Progress = lambda _: None) -> Expor
         legacy=request.legacy,
     )
     frames, image_source = parity_frames(request.images, loaded.spec.input_hw)
+    implausible = _implausible_preprocess(loaded, frames)
+    if implausible and not request.waive_parity:
+        raise ParityError(f"{implausible}; nothing was written (--allow-mismatch writes it anyway)")
     deployed, _ = deploy(loaded.model)
     source = ExportSource(
         deployed,
@@ -157,10 +163,15 @@ def export(request: ExportRequest, progress: Progress = lambda _: None) -> Expor
                 f"the {request.backend} {request.precision} file does not detect what PyTorch "
                 f"detects: {parity.note}; nothing was written (--allow-mismatch writes it anyway)"
             )
+        waivers = [
+            name
+            for name, failed in (("parity", not parity.passed), ("preprocessing", implausible))
+            if failed
+        ]
         contract = dataclasses.replace(
             contract,
             measured=dataclasses.replace(contract.measured, parity=parity),
-            waivers=() if parity.passed else ("parity",),
+            waivers=tuple(waivers),
         )
         output = request.output or Path(_default_name(contract))
         artifact = save_artifact(output, contract, {name: folder / name for name in files.names})
@@ -212,6 +223,19 @@ def parity_frames(
     step = max(1, len(found) // _PARITY_PICTURES)
     chosen = found[::step][:_PARITY_PICTURES]
     return [read_picture(path) for path in chosen], images.name
+
+
+def _implausible_preprocess(loaded: LoadedModel, frames: Sequence[NDArray[np.uint8]]) -> str | None:
+    """Why the preprocessing must be wrong, or ``None``. Our own checkpoints say theirs."""
+    if loaded.checkpoint.spec is not None:
+        return None
+    session = TorchSession(loaded.model, loaded.spec)
+    check = check_preprocess(
+        loaded.spec, lambda x: session.infer(x)[1], frames[:_PREPROCESS_PICTURES]
+    )
+    if check is None or check.plausible:
+        return None
+    return f"{loaded.checkpoint.path.name}: the preprocessing looks wrong: {check.describe()}"
 
 
 def _canvases(

@@ -77,7 +77,8 @@ class OutputKind(_Word):
     RAW: head outputs before decoding, three tensors per level (box, objectness, class),
         fine to coarse; ``edgeyolo.families`` decodes them on the host.
     SUPPRESSED: non-maximum suppression is in the graph; one ``detections`` (K, 7) float32
-        tensor with rows (picture index, x1, y1, x2, y2, score, class id), boxes as in DECODED.
+        tensor with rows (picture index, x1, y1, x2, y2, score, class id), boxes as in DECODED;
+        rows with a negative score hold nothing.
     """
 
     DECODED = "decoded"

@@ -34,17 +34,10 @@ def append_suppression(model: onnx.ModelProto, thresholds: Thresholds) -> onnx.M
     Raises:
         UnsupportedError: *model* is no DECODED graph.
     """
+    _, classes = decoded_shape(model)
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     graph = copy.graph
-    outputs = {value.name: value for value in graph.output}
-    if set(outputs) != {"boxes", "scores"}:
-        raise UnsupportedError(
-            f"suppression follows the outputs boxes and scores, the graph has {sorted(outputs)}"
-        )
-    classes = outputs["scores"].type.tensor_type.shape.dim[2].dim_value
-    if not classes:
-        raise UnsupportedError("the number of classes is not fixed in the graph")
     graph.initializer.extend(_constants(classes, thresholds))
     graph.node.extend(_nodes())
     del graph.output[:]
@@ -52,6 +45,23 @@ def append_suppression(model: onnx.ModelProto, thresholds: Thresholds) -> onnx.M
     graph.output.append(rows)
     onnx.checker.check_model(copy, full_check=True)
     return copy
+
+
+def decoded_shape(model: onnx.ModelProto) -> tuple[int, int]:
+    """Numbers of boxes a picture and of classes.
+
+    Raises:
+        UnsupportedError: *model* is no DECODED graph of fixed size.
+    """
+    outputs = {value.name: value for value in model.graph.output}
+    if set(outputs) != {"boxes", "scores"}:
+        raise UnsupportedError(
+            f"suppression follows the outputs boxes and scores, the graph has {sorted(outputs)}"
+        )
+    boxes, classes = (dim.dim_value for dim in outputs["scores"].type.tensor_type.shape.dim[1:3])
+    if not boxes or not classes:
+        raise UnsupportedError("the numbers of boxes and classes are not fixed in the graph")
+    return boxes, classes
 
 
 def _constants(classes: int, thresholds: Thresholds) -> list[onnx.TensorProto]:

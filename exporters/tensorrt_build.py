@@ -90,7 +90,7 @@ def build(request: BuildRequest, progress: Callable[[str], None] = lambda _: Non
         typing = choose_flags(
             trt, artifact.contract.precision, dla=request.dla_core is not None
         ).typing
-        network = (request.folder / recipe.network(typing)).read_bytes()
+        network = (request.folder / recipe.network(typing, is_rtx=trt.is_rtx)).read_bytes()
         memory = _memory(cuda, len(network), request.workspace_mib)
         target = this_target(trt, cuda.gpu if cuda else None)
         options = BuildOptions(
@@ -124,7 +124,7 @@ def _checked_recipe(artifact: Artifact) -> BuildRecipe:
         )
     _check_digest(artifact, RECIPE_FILE)
     recipe = read_recipe(artifact.folder)
-    for name in {recipe.strong, recipe.weak}:
+    for name in recipe.networks:
         _check_digest(artifact, name)
     return recipe
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import onnx
 
 from edgeyolo.exporters.nms_graph import append_suppression, suppressed_output
+from edgeyolo.exporters.nms_rows_graph import append_suppression_rows
 from edgeyolo.exporters.onnx_exporter import embed_contract
 from edgeyolo.exporters.tensorrt_files import DEFAULT_BATCH, STRONG, write_networks
 from edgeyolo.exporters.vendor import ExportSource, Proof, VendorFiles
@@ -45,6 +46,7 @@ class TensorRtFiles:
                 precision,
                 batches=source.batches(),
                 batch=batch,
+                rtx_network=append_suppression_rows(network, source.suppression),
             )
         return VendorFiles(
             entry=STRONG,

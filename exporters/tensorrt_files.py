@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import dataclasses
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from edgeyolo.exporters.tensorrt_pixels import cast_pixels_first
 from edgeyolo.exporters.tensorrt_recipe import RECIPE_FILE, BuildRecipe, write_recipe
 from edgeyolo.spec import Precision
 
-STRONG, WEAK = "network.onnx", "network_float32.onnx"
+STRONG, WEAK, RTX = "network.onnx", "network_float32.onnx", "network_rtx.onnx"
 DEFAULT_BATCH = BatchRange(1, 1, 8)
 # Every TensorRT from 8.6 on reads them from one file; larger needs external data.
 _MOST_BYTES = 2**31 - 2**20
@@ -31,6 +32,7 @@ def write_networks(
     *,
     batches: Iterable[NDArray[Any]] = (),
     batch: BatchRange | None = None,
+    rtx_network: onnx.ModelProto | None = None,
 ) -> tuple[tuple[str, ...], Fp16Report | None]:
     """Write what ``edgeyolo build`` builds from.
 
@@ -38,6 +40,7 @@ def write_networks(
         network: The float32 graph; for INT8 with symmetric Q/DQ pairs, biases float.
         batches: What the input takes; where given, FP32 islands are found on them.
         batch: For a dynamic batch.
+        rtx_network: The same for TensorRT for RTX, where it cannot take *network*.
 
     Returns:
         Names of the files written, the one to check parity on first; what became FP16.
@@ -55,15 +58,13 @@ def write_networks(
     report: Fp16Report | None = None
     files = [STRONG]
     network = _prepared(network)
+    kept = list(batches)
     if precision is Precision.FP32:
         _write(folder / STRONG, network)
         recipe = BuildRecipe(strong=STRONG, weak=STRONG, batch=batch)
     else:
-        kept = list(batches)
-        if kept:
-            typed, report = to_fp16_on_pictures(network, kept)
-        else:
-            typed, report = to_fp16(network)
+        typed, report = _typed(network, precision, kept)
+        assert report is not None
         _write(folder / STRONG, typed)
         _write(folder / WEAK, network)
         files.append(WEAK)
@@ -71,8 +72,21 @@ def write_networks(
             node.name for node in report.float32_nodes if node.reason is not Float32Reason.NEIGHBOUR
         )
         recipe = BuildRecipe(strong=STRONG, weak=WEAK, float32_layers=held, batch=batch)
+    if rtx_network is not None:
+        _write(folder / RTX, _typed(_prepared(rtx_network), precision, kept)[0])
+        files.append(RTX)
+        recipe = dataclasses.replace(recipe, rtx=RTX)
     write_recipe(folder, recipe)
     return (*files, RECIPE_FILE), report
+
+
+def _typed(
+    network: onnx.ModelProto, precision: Precision, batches: Sequence[NDArray[Any]]
+) -> tuple[onnx.ModelProto, Fp16Report | None]:
+    """The network for strong typing."""
+    if precision is Precision.FP32:
+        return network, None
+    return to_fp16_on_pictures(network, batches) if batches else to_fp16(network)
 
 
 def _prepared(network: onnx.ModelProto) -> onnx.ModelProto:

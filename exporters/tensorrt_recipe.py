@@ -23,18 +23,27 @@ class BuildRecipe:
         strong: Network whose tensor types say what runs in which precision.
         weak: The float32 network (with Q/DQ for INT8), for versions where flags say it; the
             same file as *strong* for FP32.
+        rtx: Network for TensorRT for RTX, where it cannot take *strong*.
         float32_layers: Nodes of *weak* that stay in FP32 whatever the flags allow.
         batch: Numbers of pictures per call, where the batch is dynamic.
     """
 
     strong: str
     weak: str
+    rtx: str | None = None
     float32_layers: tuple[str, ...] = ()
     batch: BatchRange | None = None
     schema: int = SCHEMA
 
-    def network(self, typing: Typing) -> str:
+    @property
+    def networks(self) -> frozenset[str]:
+        """All files that may be built from."""
+        return frozenset({self.strong, self.weak, self.rtx or self.strong})
+
+    def network(self, typing: Typing, *, is_rtx: bool = False) -> str:
         """File to build from."""
+        if is_rtx and self.rtx is not None:
+            return self.rtx
         return self.strong if typing is Typing.STRONG else self.weak
 
 

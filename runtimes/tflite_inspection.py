@@ -1,125 +1,172 @@
-"""Facts of a TFLite file, and the fault that ruins most INT8 detectors, without running it."""
+"""What a ``.tflite`` file is and whether it can work, without running it."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edgeyolo.contract import CONTRACT_KEY
+from edgeyolo.tflite.edgetpu import edgetpu_obstacles
 from edgeyolo.tflite.graph import Quantization
 from edgeyolo.tflite.reader import FileOperator, FileTensor, TfliteFile, read_file
 
-# Operators that move or re-scale numbers without computing new ones.
-_PASSING = frozenset(
-    {"QUANTIZE", "DEQUANTIZE", "RESHAPE", "TRANSPOSE", "CONCATENATION", "STRIDED_SLICE", "SLICE"}
+# Operators that only move values: what they hold is what their inputs held.
+_MOVERS = frozenset(
+    {"CONCATENATION", "DEQUANTIZE", "QUANTIZE", "RESHAPE", "SPLIT", "SPLIT_V", "SQUEEZE"}
+    | {"TRANSPOSE", "PAD", "STRIDED_SLICE", "SLICE", "EXPAND_DIMS"}
 )
-_LARGEST_INT8 = 127
-_SMALLEST_INT8 = -128
+_QUANTIZED = frozenset({"int8", "uint8", "int16"})
+_CONVOLUTIONS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D"})
 
 
 @dataclass(frozen=True, slots=True)
-class TfliteFacts:
-    """What a file holds.
+class TfliteInspection:
+    """The result.
 
     Attributes:
-        facts: Name -> value.
-        findings: Known faults, one line each.
-        contract: JSON of the embedded contract, or ``None``.
+        contract: The contract's JSON, or ``None``.
+        facts: What the file is, ready for JSON.
+        findings: What is wrong or unwise, one line each.
+        sound: False where a finding means that it cannot detect anything.
     """
 
+    contract: str | None
     facts: Mapping[str, Any]
     findings: tuple[str, ...]
-    contract: str | None
-
-    @property
-    def sound(self) -> bool:
-        return not self.findings
+    sound: bool
 
 
-def inspect_tflite(path: Path) -> TfliteFacts:
-    """Look into a TFLite file.
+def inspect_tflite(path: Path) -> TfliteInspection:
+    """Look at a file.
 
     Raises:
-        ArtifactError: Damaged, or not a TFLite file.
+        ArtifactError: It is no TFLite file, or damaged.
     """
     file = read_file(path)
-    contract = file.metadata.get(CONTRACT_KEY)
+    fatal = _shared_scales(file)
+    text = file.metadata.get(CONTRACT_KEY)
+    return TfliteInspection(
+        contract=None if text is None else text.decode(errors="replace"),
+        facts=_facts(path, file),
+        findings=(*fatal, *_cautions(file)),
+        sound=not fatal,
+    )
+
+
+def _facts(path: Path, file: TfliteFile) -> dict[str, Any]:
     kinds = Counter(operator.kind for operator in file.operators)
-    types = Counter(tensor.dtype for tensor in file.tensors if tensor.constant)
-    facts = {
-        "inputs": [_describe(tensor) for tensor in file.input_tensors],
-        "outputs": [_describe(tensor) for tensor in file.output_tensors],
+    integer = sum(_is_integer(file, operator) for operator in file.operators)
+    obstacles = edgetpu_obstacles(file)
+    return {
+        "bytes": path.stat().st_size,
+        "inputs": [_tensor_facts(tensor) for tensor in file.input_tensors],
+        "outputs": [_tensor_facts(tensor) for tensor in file.output_tensors],
         "operators": dict(kinds.most_common()),
-        "weights": dict(types.most_common()),
-        "quantized": any(
-            tensor.quantization and not tensor.constant and tensor.dtype in ("int8", "uint8")
-            for tensor in file.tensors
-        ),
+        "integer_operators": integer,
+        "float_operators": len(file.operators) - integer,
+        "edgetpu_obstacles": list(obstacles),
     }
-    return TfliteFacts(
-        facts,
-        tuple(_shared_scales(file)),
-        contract.decode("utf-8", "replace").rstrip("\0") if contract else None,
-    )
 
 
-def _describe(tensor: FileTensor) -> str:
-    text = f"{tensor.name} {tensor.dtype} {tensor.shape}"
-    if tensor.quantization is None:
-        return text
-    return f"{text} scale {tensor.quantization.scales[0]:.6g}"
+def _tensor_facts(tensor: FileTensor) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "name": tensor.name,
+        "shape": list(tensor.shape),
+        "dtype": tensor.dtype,
+    }
+    if tensor.quantization is not None:
+        facts["scale"] = tensor.quantization.scales[0]
+        facts["zero_point"] = tensor.quantization.zero_points[0]
+    return facts
 
 
-def _shared_scales(file: TfliteFile) -> Iterator[str]:
-    """Where boxes and scores were put into one integer tensor: it has one scale.
+def _is_integer(file: TfliteFile, operator: FileOperator) -> bool:
+    return any(file.tensors[index].dtype in _QUANTIZED for index in operator.outputs)
 
-    Scores lie in 0..1 behind a sigmoid, boxes are unbounded. A scale made for scores cuts every
-    box off at the end of its range; a scale made for boxes rounds every score to 0.
-    """
+
+def _shared_scales(file: TfliteFile) -> list[str]:
+    """Quantised tensors on the way to an output that hold both pixels and probabilities."""
     makers = {index: operator for operator in file.operators for index in operator.outputs}
-    for operator in file.operators:
-        if operator.kind != "CONCATENATION":
-            continue
-        tensor = file.tensors[operator.outputs[0]]
-        if tensor.quantization is None or tensor.dtype not in ("int8", "uint8"):
-            continue
-        sources = {_source(index, makers) for index in operator.inputs}
-        if "LOGISTIC" in sources and len(sources) > 1:
-            low, high = _range(tensor.quantization, tensor.dtype)
-            yield (
-                f"boxes and scores share one scale of {_fraction(tensor.quantization.scales[0])} "
-                f"in {tensor.name!r}, which so holds {low:.4g} to {high:.4g}: "
-                "this file detects next to nothing; export it with separate outputs"
-            )
-            # What follows from this tensor inherits the fault; one line says it.
-            return
+    findings = []
+    for output in file.outputs:
+        for index in _moved_through(file, makers, output):
+            tensor = file.tensors[index]
+            sources = {makers[leaf].kind for leaf in _leaves(file, makers, index) if leaf in makers}
+            probabilities = "LOGISTIC" in sources or "SOFTMAX" in sources
+            others = sources - {"LOGISTIC", "SOFTMAX"}
+            if tensor.dtype in _QUANTIZED and tensor.quantization and probabilities and others:
+                findings.append(
+                    _shared_scale(file.tensors[output].name, tensor, tensor.quantization)
+                )
+                break
+    outputs = [tensor for tensor in file.output_tensors if tensor.quantization is not None]
+    named = {tensor.name: tensor for tensor in outputs}
+    if {"boxes", "scores"} <= set(named):
+        boxes, scores = named["boxes"], named["scores"]
+        if boxes.quantization == scores.quantization and boxes.quantization is not None:
+            findings.append(_shared_scale("boxes and scores", boxes, boxes.quantization))
+    return findings
 
 
-def _source(index: int, makers: Mapping[int, FileOperator]) -> str:
-    """Kind of the operator that computed the numbers of a tensor."""
-    for _ in range(len(makers) + 1):
-        operator = makers.get(index)
-        if operator is None:
-            return "INPUT"
-        if operator.kind not in _PASSING:
-            return operator.kind
-        index = operator.inputs[0]
-    return "CYCLE"
-
-
-def _range(quantization: Quantization, dtype: str) -> tuple[float, float]:
-    scale, zero = quantization.scales[0], quantization.zero_points[0]
-    low, high = (_SMALLEST_INT8, _LARGEST_INT8) if dtype == "int8" else (0, 255)
-    return scale * (low - zero), scale * (high - zero)
-
-
-def _fraction(scale: float) -> str:
-    inverse = 1.0 / scale
+def _shared_scale(output: str, tensor: FileTensor, numbers: Quantization) -> str:
+    scale, zero_point = numbers.scales[0], numbers.zero_points[0]
+    lowest, highest = {"int8": (-128, 127), "uint8": (0, 255)}.get(tensor.dtype, (-32768, 32767))
+    low, high = ((stored - zero_point) * scale for stored in (lowest, highest))
+    written = f"1/{round(1 / scale)}" if scale < 1 else f"{scale:.4g}"
+    # Box terms reach tens to hundreds, scores have their meaning in steps of a hundredth.
+    if high < 8:
+        harm = f"boxes are cut off to {low:.3g}..{high:.3g}"
+    elif scale > 0.02:
+        harm = f"scores are rounded to steps of {scale:.3g}"
+    else:
+        harm = "boxes and scores are both rounded"
     return (
-        f"1/{inverse:.0f}"
-        if inverse > 1 and abs(inverse - round(inverse)) < 1e-3
-        else f"{scale:.4g}"
+        f"boxes and scores share one scale of {written} in output {output!r} ({tensor.dtype}): "
+        f"{harm}, so the file detects next to nothing; export it again with edgeyolo, "
+        "which keeps them in two tensors"
     )
+
+
+def _moved_through(file: TfliteFile, makers: Mapping[int, FileOperator], output: int) -> list[int]:
+    """The output and the tensors whose values it holds, nearest first."""
+    waiting, seen = [output], []
+    while waiting:
+        index = waiting.pop(0)
+        if index in seen:
+            continue
+        seen.append(index)
+        if index in makers and makers[index].kind in _MOVERS:
+            waiting += [i for i in makers[index].inputs if i >= 0 and not file.tensors[i].constant]
+    return seen
+
+
+def _leaves(file: TfliteFile, makers: Mapping[int, FileOperator], output: int) -> list[int]:
+    """Tensors with values of their own that a moved tensor is put together from."""
+    return [
+        index
+        for index in _moved_through(file, makers, output)
+        if index not in makers or makers[index].kind not in _MOVERS
+    ]
+
+
+def _cautions(file: TfliteFile) -> list[str]:
+    findings = []
+    custom = sorted({o.kind for o in file.operators if o.kind.startswith("CUSTOM:")})
+    if custom:
+        findings.append(f"needs operators that LiteRT lacks: {', '.join(custom)}")
+    moves = sum(operator.kind == "TRANSPOSE" for operator in file.operators)
+    if moves > 4:
+        findings.append(f"{moves} TRANSPOSE operators: converted from channels-first, slower")
+    coarse = 0
+    for operator in file.operators:
+        if operator.kind in _CONVOLUTIONS:
+            weights = file.tensors[operator.inputs[1]]
+            numbers = weights.quantization
+            single = numbers is not None and len(numbers.scales) == 1
+            coarse += single and max(weights.shape[0], weights.shape[-1]) > 1
+    if coarse:
+        findings.append(f"{coarse} convolutions have one weight scale for all channels")
+    return findings

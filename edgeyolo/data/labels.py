@@ -44,9 +44,14 @@ def read_dataset(
         raise DatasetError(f"data set {source} does not exist")
     dataset = _read(source, images, class_names, split)
     if not dataset.pictures:
-        first = f"; first problem: {dataset.problems[0]}" if dataset.problems else ""
+        first = f"; {_first(dataset)}" if dataset.problems else ""
         raise DatasetError(f"no usable picture in {dataset.name}{first}")
     return dataset
+
+
+def _first(dataset: DetectionDataset) -> str:
+    problem = dataset.problems[0]
+    return f"first of {len(dataset.problems)} problems: {problem.kind.value}: {problem}"
 
 
 def _read(

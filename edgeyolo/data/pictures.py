@@ -18,7 +18,8 @@ from edgeyolo.picture_headers import (
 )
 
 PICTURE_SUFFIXES = pictures.SUFFIXES
-_HEADER_BYTES = 1 << 16
+# Nearly every file tells its size in the first block; EXIF data may push it behind 64 KiB.
+_HEADER_BYTES = (4_096, 131_072)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -72,13 +73,15 @@ def picture_header(path: Path) -> PictureHeader:
     """
     try:
         with path.open("rb") as file:
-            start = file.read(_HEADER_BYTES)
-            if start.startswith((JPEG_SIGNATURE, PNG_SIGNATURE)):
-                try:
-                    return read_header(start, str(path))
-                except DatasetError:
-                    pass  # long metadata in front of the size: read on
-            content = start + file.read()
+            content = b""
+            for size in _HEADER_BYTES:
+                content += file.read(size - len(content))
+                if content.startswith((JPEG_SIGNATURE, PNG_SIGNATURE)):
+                    try:
+                        return read_header(content, str(path))
+                    except DatasetError:
+                        continue  # long metadata in front of the size: read on
+            content += file.read()
     except OSError as error:
         reason = error.strerror or one_line(error)
         raise DatasetError(f"cannot read picture {path}: {reason}") from error

@@ -32,7 +32,10 @@ class TorchSession:
         return str(self._device)
 
     def run(self, batch: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:
-        tensor = normalize(batch, self._spec.preprocess, Layout.NCHW)
+        return self.infer(normalize(batch, self._spec.preprocess, Layout.NCHW))
+
+    def infer(self, tensor: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Boxes and scores of (B, 3, H, W) float32, already preprocessed."""
         with torch.inference_mode():
             x = torch.from_numpy(tensor).to(self._device)
             decoded = self._model.decode(self._model(x)).float().cpu().numpy()

@@ -6,10 +6,11 @@ normalise by the batch and destroy it. So the statistics that belong to the conv
 measured on pictures, and scale and shift are chosen to undo them: the network computes the same
 in eval mode, and nearly the same in train mode.
 
-Folded filters also have lost their size: the first of YOLOX, which sees values up to 255, is a
-thousand times smaller than the others, and a step of SGD, which moves filters of all sizes alike,
-would throw it away. Every filter is therefore brought to the norm 1 before the measurement; what
-follows a convolution that is normalised does not depend on it.
+Folded filters also have lost their size, which decides how far a step of SGD turns them: the
+first ones of YOLOX, which see values up to 255, are a thousand times smaller than the others and
+would be thrown away. What follows a normalised convolution does not depend on its size, so every
+filter is first brought to the norm 1, and then layers whose gradient is large for their size are
+enlarged until it is not: training does that too, by and by, since each step makes them longer.
 """
 
 from __future__ import annotations
@@ -69,12 +70,48 @@ def with_neutral_norms(folded: Detector) -> Detector:
 @torch.no_grad()
 def normalize_filters(model: nn.Module) -> None:
     """Bring the filters in front of neutral batch norms to the norm 1, outputs unchanged."""
-    for module in model.modules():
-        for conv, norm in pairwise(module.children()):
-            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                size = conv.weight.flatten(1).norm(dim=1).clamp(min=1e-12)
-                conv.weight.div_(size[:, None, None, None])
-                norm.weight.mul_(size)
+    for conv, norm in normalized_convolutions(model):
+        size = conv.weight.flatten(1).norm(dim=1).clamp(min=1e-12)
+        conv.weight.div_(size[:, None, None, None])
+        norm.weight.mul_(size)
+
+
+def normalized_convolutions(model: nn.Module) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
+    """The convolutions of *model* that a batch norm follows."""
+    return [
+        (conv, norm)
+        for module in model.modules()
+        for conv, norm in pairwise(module.children())
+        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+    ]
+
+
+@torch.no_grad()
+def balance_filters(model: nn.Module) -> float:
+    """Enlarge layers whose gradient, over their size, is above the median; outputs unchanged.
+
+    Args:
+        model: With measured norms and with gradients of a typical batch.
+
+    Returns:
+        The largest factor.
+    """
+    layers = normalized_convolutions(model)
+    shares = []
+    for conv, _ in layers:
+        assert conv.weight.grad is not None
+        shares.append(conv.weight.grad.norm() / conv.weight.norm())
+    # Twice as long a filter has half the gradient, a quarter of it over its size.
+    factors = (torch.stack(shares) / torch.stack(shares).median()).sqrt().clamp(min=1.0)
+    for (conv, norm), factor in zip(layers, factors, strict=True):
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        slope = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+        conv.weight.mul_(factor)
+        norm.running_mean.mul_(factor)
+        norm.running_var.mul_(factor**2)
+        norm.weight.copy_(slope / factor * torch.sqrt(norm.running_var + norm.eps))
+    return float(factors.max())
 
 
 @torch.no_grad()

@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce as differentiable_all_reduce
 
 from edgeyolo.errors import TrainingError
 
@@ -91,6 +90,27 @@ def joined_ranks(device: torch.device) -> Iterator[Ranks]:
         dist.destroy_process_group()
 
 
+class _SumOverRanks(torch.autograd.Function):
+    """The sum over all processes; its gradient is the sum of theirs."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        total = value.contiguous().clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        total = gradients[0].contiguous().clone()
+        dist.all_reduce(total)
+        return total
+
+
+def _summed(value: Tensor) -> Tensor:
+    total: Tensor = _SumOverRanks.apply(value)
+    return total
+
+
 class CommonBatchNorm(nn.BatchNorm2d):
     """Batch normalisation over the pictures of all processes, on any device.
 
@@ -106,11 +126,11 @@ class CommonBatchNorm(nn.BatchNorm2d):
             self.num_batches_tracked.add_(1)
         axes = (0, 2, 3)
         own = torch.full((1,), x.numel() / x.shape[1], device=x.device)
-        sums = differentiable_all_reduce(torch.cat((x.float().sum(dim=axes), own)))
+        sums = _summed(torch.cat((x.float().sum(dim=axes), own)))
         count = sums[-1].detach()
         mean = sums[:-1] / count
         centred = x.float() - mean[:, None, None]
-        variance = differentiable_all_reduce(centred.pow(2).sum(dim=axes)) / count
+        variance = _summed(centred.pow(2).sum(dim=axes)) / count
         if self.running_mean is not None and self.running_var is not None:
             momentum = 0.1 if self.momentum is None else self.momentum
             with torch.no_grad():

@@ -21,20 +21,23 @@ from edgeyolo.families import FAMILIES
 from edgeyolo.models.architecture import Architecture
 from edgeyolo.models.detector import Detector
 from edgeyolo.models.zoo import build_architecture
-from edgeyolo.spec import ModelSpec
+from edgeyolo.spec import Family, ModelSpec
 from edgeyolo.training.anchors import check_anchors
 from edgeyolo.training.batch_source import on_device
 from edgeyolo.training.batch_statistics import (
+    balance_filters,
     measure_norms,
     normalize_filters,
     norms_are_neutral,
     with_neutral_norms,
 )
 from edgeyolo.training.distributed import Ranks
+from edgeyolo.training.losses import loss_for
 from edgeyolo.training.plan import TrainingPlan
 from edgeyolo.training.recipe import YoloV7Recipe
 from edgeyolo.training.request import TrainingRequest
 from edgeyolo.training.transfer import transfer
+from edgeyolo.training.yolov7_loss import Assignment
 
 Say = Callable[[str], None]
 # Pictures on which the batch norms of folded weights are measured.
@@ -125,13 +128,15 @@ def starting_model(
     torch.manual_seed(plan.seed)
     model = build_architecture(architecture)
     if loaded is not None:
-        source = _trainable(loaded, batches, say)
+        source = _trainable(loaded, plan, batches, say)
         report = transfer(source.state_dict(), loaded.spec.class_names, model, dataset.class_names)
         say(f"{request.weights}: {report.text(len(dataset.class_names))}")
     return model
 
 
-def _trainable(loaded: LoadedModel, batches: TrainingBatches, say: Say) -> Detector:
+def _trainable(
+    loaded: LoadedModel, plan: TrainingPlan, batches: TrainingBatches, say: Say
+) -> Detector:
     """The network of *loaded*, with batch statistics measured where folding has lost them."""
     model = loaded.model
     if loaded.checkpoint.architecture.folded:
@@ -139,17 +144,35 @@ def _trainable(loaded: LoadedModel, batches: TrainingBatches, say: Say) -> Detec
     if not norms_are_neutral(model):
         return model
 
+    cpu = torch.device("cpu")
+
     def inputs() -> Iterator[torch.Tensor]:
         seen = 0
         for batch in batches.epoch(0, closing=True):
-            yield on_device(batch, torch.device("cpu"), model.family)[0]
+            yield on_device(batch, cpu, model.family)[0]
             seen += len(batch.images)
             if seen >= _STATISTICS_PICTURES:
                 return
 
     normalize_filters(model)
     pictures = measure_norms(model, inputs())
-    say(f"{loaded.checkpoint.path.name} is folded; measured batch norms on {pictures} pictures")
+    images, targets = on_device(next(batches.epoch(0)), cpu, model.family)
+    # Sizes of gradients are wanted: which class an object has is of no account here.
+    column = targets[..., 0] if model.family is Family.YOLOX else targets[..., 1]
+    column.clamp_(max=model.num_classes - 1)
+    recipe = plan.recipe
+    if isinstance(recipe, YoloV7Recipe):
+        recipe = replace(recipe, assignment=Assignment.PLAIN)
+    loss = loss_for(model, replace(plan, recipe=recipe), Ranks())
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    torch.autograd.backward(loss(model.train()(images), targets).total)
+    model.load_state_dict(state)  # the statistics, which the batch has moved
+    factor = balance_filters(model.eval())
+    model.zero_grad()
+    say(
+        f"{loaded.checkpoint.path.name} is folded; measured batch norms on {pictures} pictures, "
+        f"enlarged filters up to {factor:.1f} times"
+    )
     return model
 
 

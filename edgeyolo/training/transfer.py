@@ -16,6 +16,7 @@ from edgeyolo.spec import Family
 # Prediction tensors whose first (or, for .im., second) axis counts classes.
 _YOLOX_CLASSES = re.compile(r"^head\.cls_preds\.\d+\.(weight|bias)$")
 _YOLOV7_OUTPUTS = re.compile(r"^model\.\d+\.(m2?\.\d+\.(weight|bias)|im\.\d+\.implicit)$")
+_HEAD = re.compile(r"^model\.(\d+)\.m\.0\.weight$")
 _IMPLICIT = re.compile(r"\.(ia|im)\.\d+\.implicit$")
 _IGNORED = re.compile(r"\.(anchors|anchor_grid|num_batches_tracked)$")
 
@@ -67,6 +68,8 @@ def transfer(
         TrainingError: Nothing fits: another network.
     """
     state = model.state_dict()
+    if model.family is Family.YOLOV7:
+        source = _with_head_at(source, state)
     folded = [key for key in source if key.endswith(".conv.bias")]
     if folded and f"{folded[0][: -len('.conv.bias')]}.bn.weight" in state:
         raise TrainingError("folded weights must get their batch norms back before training")
@@ -103,6 +106,32 @@ def transfer(
         )
     shared = tuple(class_names[own] for own, _ in pairs)
     return TransferReport(copied, by_class, tuple(fresh), shared)
+
+
+def _head_index(state: Mapping[str, Tensor]) -> str | None:
+    """Number of YOLOv7's detection layer, the only one with ``m.0``."""
+    for name in state:
+        found = _HEAD.match(name)
+        if found:
+            return found[1]
+    return None
+
+
+def _with_head_at(
+    source: Mapping[str, Tensor], state: Mapping[str, Tensor]
+) -> Mapping[str, Tensor]:
+    """*source* with its detection layer under the number that *state* has.
+
+    P6 training forms have auxiliary layers in front of it, deploy forms have not.
+    """
+    old, new = _head_index(source), _head_index(state)
+    if old is None or new is None or old == new:
+        return source
+    prefix = f"model.{old}."
+    return {
+        f"model.{new}.{name[len(prefix) :]}" if name.startswith(prefix) else name: value
+        for name, value in source.items()
+    }
 
 
 def _copy_classes(

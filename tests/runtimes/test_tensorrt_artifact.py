@@ -27,9 +27,10 @@ from edgeyolo.errors import (
     UnsupportedError,
 )
 from edgeyolo.exporters.nms_graph import append_suppression, suppressed_output
+from edgeyolo.exporters.nms_rows_graph import append_suppression_rows
 from edgeyolo.exporters.tensorrt_build import BuildRequest, build
 from edgeyolo.exporters.tensorrt_builder import BatchRange
-from edgeyolo.exporters.tensorrt_files import STRONG, WEAK, write_networks
+from edgeyolo.exporters.tensorrt_files import RTX, STRONG, WEAK, write_networks
 from edgeyolo.exporters.tensorrt_flags import Typing
 from edgeyolo.exporters.tensorrt_memory import available_system_mib, plan_memory
 from edgeyolo.exporters.tensorrt_recipe import RECIPE_FILE, read_recipe
@@ -52,7 +53,9 @@ def ready(
     """An artifact as ``edgeyolo export --to tensorrt`` leaves it."""
     network = tiny_detector(batch, quantised=precision is Precision.INT8)
     contract = tiny_contract(STRONG, batch=batch, precision=precision)
+    rtx_network = None
     if suppressed:
+        rtx_network = append_suppression_rows(network, Thresholds())
         network = append_suppression(network, Thresholds())
         contract = dataclasses.replace(contract, output=suppressed_output())
     source = folder.parent / f"{folder.name}-files"
@@ -63,6 +66,7 @@ def ready(
         precision,
         batches=[FRAME[None]],
         batch=None if batch else BatchRange(1, 2, 4),
+        rtx_network=rtx_network,
     )
     return save_artifact(folder, contract, {name: source / name for name in names})
 
@@ -131,6 +135,20 @@ def test_suppression_in_the_graph_gives_rows_of_any_number(
             assert_array_equal(found.boxes_xyxy, wanted.boxes_xyxy)
             assert_array_equal(found.scores, wanted.scores)
             assert_array_equal(found.class_ids, wanted.class_ids)
+
+
+@pytest.mark.parametrize("batch", [1, None])
+@pytest.mark.parametrize("precision", Precision)
+def test_rtx_builds_suppression_from_a_network_of_its_own(
+    precision: Precision, batch: int | None, rtx: str, tmp_path: Path
+) -> None:
+    ready(tmp_path / "tiny", precision, batch, suppressed=True)
+    result = build(BuildRequest(folder=tmp_path / "tiny", module=rtx))
+    assert result.artifact.contract.output.names == ("detections",)
+    assert (tmp_path / "tiny" / RTX).exists()
+    (tmp_path / "tiny" / RTX).write_bytes(b"altered")
+    with pytest.raises(ArtifactError, match=r"network_rtx\.onnx was altered"):
+        build(BuildRequest(folder=tmp_path / "tiny", module=rtx))
 
 
 @pytest.mark.parametrize("batch", [1, None])

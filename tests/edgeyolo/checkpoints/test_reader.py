@@ -169,6 +169,23 @@ def test_weights_saved_on_a_gpu_are_read_without_one(
     assert all(torch.equal(state[key], value) for key, value in nano_state.items())
 
 
+def test_archives_with_zip64_fields_are_read(
+    tmp_path: Path, nano_state: OrderedDict[str, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Files above 4 GB have them; here everything above 1000 bytes counts as that.
+    torch.save({"model": nano_state}, tmp_path / "small.pth")
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 1000)
+    with (
+        zipfile.ZipFile(tmp_path / "small.pth") as source,
+        zipfile.ZipFile(tmp_path / "large.pth", "w") as target,
+    ):
+        for name in source.namelist():
+            target.writestr(name, source.read(name))
+    assert (tmp_path / "large.pth").read_bytes().count(b"\xff\xff\xff\xff\xff\xff\xff\xff") > 50
+    state = read_checkpoint(tmp_path / "large.pth").state
+    assert all(torch.equal(state[key], value) for key, value in nano_state.items())
+
+
 def test_views_of_a_shared_storage_are_cut_out(
     tmp_path: Path, nano_state: OrderedDict[str, Tensor]
 ) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import random
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -143,6 +145,24 @@ def test_one_flipped_bit_in_the_numbers_of_a_zip_is_noticed(
     content = bytearray(sound_files["zip"])
     content[len(content) // 2] ^= 4
     assert "checksum" in message_for(bytes(content), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "expected"),
+    [
+        ("archive/byteorder", b"big", "big-endian"),
+        ("archive/constants.pkl", b"", "TorchScript"),
+        ("archive/nothing", b"", "no weights"),
+    ],
+)
+def test_archives_of_another_purpose_are_named(
+    name: str, data: bytes, expected: str, tmp_path: Path
+) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("archive/data.pkl", pickle.dumps({}))
+        archive.writestr(name, data)
+    assert expected in message_for(buffer.getvalue(), tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["empty", "cut", "hostile"])

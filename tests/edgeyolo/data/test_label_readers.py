@@ -121,6 +121,17 @@ def test_the_coco_subset_reads_without_problems(shared: Path) -> None:
     assert sum(picture.crowd.sum() for picture in dataset.pictures) == 20
 
 
+@pytest.mark.parametrize("padding", [0, 3_000, 60_000, 3 * 60_000])
+def test_a_size_behind_long_metadata_is_found(tmp_path: Path, padding: int) -> None:
+    path = tmp_path / "a.jpg"
+    write_picture(path, textured((30, 50)))
+    jpeg = path.read_bytes()
+    sizes = [min(60_000, padding - start) for start in range(0, padding, 60_000)]
+    blocks = b"".join(b"\xff\xe2" + (size + 2).to_bytes(2, "big") + b"\0" * size for size in sizes)
+    path.write_bytes(jpeg[:2] + blocks + jpeg[2:])
+    assert picture_header(path).hw == read_picture(path).shape[:2] == (30, 50)
+
+
 def test_headers_agree_with_decoded_pictures(shared: Path) -> None:
     for path in sorted((shared / "assets/coco_val2017_subset/images").glob("*.jpg"))[:20]:
         assert picture_header(path).hw == read_picture(path).shape[:2]

@@ -15,8 +15,10 @@ from edgeyolo.models.deploy import deploy
 from edgeyolo.models.detector import Detector
 from edgeyolo.models.zoo import build_architecture
 from edgeyolo.training.batch_statistics import (
+    balance_filters,
     measure_norms,
     normalize_filters,
+    normalized_convolutions,
     norms_are_neutral,
     with_neutral_norms,
 )
@@ -95,6 +97,31 @@ def test_measured_norms_keep_outputs_and_fit_training(
         if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
             sizes = conv.weight.flatten(1).norm(dim=1)
             torch.testing.assert_close(sizes, torch.ones_like(sizes))
+
+
+def test_balanced_filters_keep_outputs_and_tame_the_largest_gradient(
+    folded: Detector, pictures: torch.Tensor
+) -> None:
+    model = with_neutral_norms(folded)
+    normalize_filters(model)
+    measure_norms(model, [pictures])
+    model.eval()
+
+    def shares() -> torch.Tensor:
+        model.zero_grad()
+        torch.autograd.backward(sum((y.square().mean() for y in model(pictures)), torch.zeros(())))
+        grads = [(c.weight.grad, c.weight) for c, _ in normalized_convolutions(model)]
+        return torch.stack([g.norm() / w.norm() for g, w in grads if g is not None]).detach()
+
+    before = shares()
+    with torch.no_grad():
+        expected = model(pictures)
+    factor = balance_filters(model)
+    with torch.no_grad():
+        assert largest_difference(model(pictures), expected) < 1e-3
+    after = shares()
+    assert factor > 1.5
+    assert float(after.max()) < 1.1 * float(before.median())
 
 
 def test_trained_norms_are_not_neutral() -> None:
