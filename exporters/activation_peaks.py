@@ -39,9 +39,11 @@ def activation_peaks(model: onnx.ModelProto, batches: Iterable[NDArray[Any]]) ->
     probe, tensors = _with_peak_outputs(model)
     with needs("onnxruntime", extra="onnx"):
         import onnxruntime
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors; warnings about constant folding help nobody
     try:
         session = onnxruntime.InferenceSession(
-            probe.SerializeToString(), providers=["CPUExecutionProvider"]
+            probe.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:
         raise BackendError(f"ONNX Runtime cannot load the network: {one_line(error)}") from error

@@ -63,7 +63,6 @@ def _constants(candidates: int, thresholds: Thresholds) -> dict[str, NDArray[np.
         "four": np.array([1, 1, 4], np.int64),
         "last": np.array([2], np.int64),
         "middle": np.array([1], np.int64),
-        "first": np.array([0], np.int64),
         "zero": np.array(0, np.float32),
         "one": np.array(1, np.float32),
         "empty": np.array(EMPTY, np.float32),

@@ -22,6 +22,8 @@ _NO_DEVICE = 100
 _MAJOR, _MINOR, _INTEGRATED = 75, 76, 18
 _NON_BLOCKING_STREAM = 1
 _THREAD_LOCAL_CAPTURE = 1
+# Sleep instead of spinning while waiting, and keep no times.
+_BLOCKING_EVENT_WITHOUT_TIMING = 1 | 2
 
 # Function -> argument types; all return a CUresult. Versioned names are what cuda.h maps to.
 _SIGNATURES: dict[str, tuple[Any, ...]] = {
@@ -44,6 +46,10 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "cuStreamCreate": (POINTER(c_void_p), c_uint),
     "cuStreamDestroy_v2": (c_void_p,),
     "cuStreamSynchronize": (c_void_p,),
+    "cuEventCreate": (POINTER(c_void_p), c_uint),
+    "cuEventRecord": (c_void_p, c_void_p),
+    "cuEventSynchronize": (c_void_p,),
+    "cuEventDestroy_v2": (c_void_p,),
     "cuStreamBeginCapture_v2": (c_void_p, c_int),
     "cuStreamEndCapture": (c_void_p, POINTER(c_void_p)),
     "cuGraphInstantiateWithFlags": (POINTER(c_void_p), c_void_p, c_uint64),
@@ -211,6 +217,27 @@ class Stream:
     def close(self) -> None:
         if self._handle:
             self._cuda.call("cuStreamDestroy_v2", self._handle)
+            self._handle = c_void_p()
+
+
+class Event:
+    """A place in a stream that one can wait for while later work goes on."""
+
+    def __init__(self, cuda: Cuda) -> None:
+        self._cuda = cuda
+        self._handle = c_void_p()
+        cuda.call("cuEventCreate", byref(self._handle), _BLOCKING_EVENT_WITHOUT_TIMING)
+
+    def record(self, stream: Stream) -> None:
+        """Put it behind everything that *stream* was given so far."""
+        self._cuda.call("cuEventRecord", self._handle, c_void_p(stream.handle))
+
+    def wait(self) -> None:
+        self._cuda.call("cuEventSynchronize", self._handle)
+
+    def close(self) -> None:
+        if self._handle:
+            self._cuda.call("cuEventDestroy_v2", self._handle)
             self._handle = c_void_p()
 
 

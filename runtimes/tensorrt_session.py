@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeyolo.contract import Contract
 from edgeyolo.errors import BackendError, UnsupportedError, one_line
-from edgeyolo.runtimes.cuda_driver import CapturedGraph, Cuda, DeviceMemory, PinnedMemory, Stream
+from edgeyolo.runtimes.cuda_driver import (
+    CapturedGraph,
+    Cuda,
+    DeviceMemory,
+    Event,
+    PinnedMemory,
+    Stream,
+)
 from edgeyolo.runtimes.tensorrt_log import logger_of
 from edgeyolo.runtimes.tensorrt_modules import TensorRt
 from edgeyolo.runtimes.tensorrt_outputs import ShapeListener, output_listener
@@ -22,6 +29,8 @@ from edgeyolo.runtimes.tensorrt_outputs import ShapeListener, output_listener
 # GPU is used in stream order and exists once.
 _SLOTS = 2
 
+_Owned = TypeVar("_Owned", Stream, Event, DeviceMemory, PinnedMemory)
+
 
 @dataclass(slots=True)
 class _Slot:
@@ -29,9 +38,10 @@ class _Slot:
 
     input: PinnedMemory
     outputs: tuple[PinnedMemory, ...]
+    done: Event
     ticket: int = 0
     shapes: tuple[tuple[int, ...], ...] = ()
-    graphs: dict[int, CapturedGraph] = field(default_factory=dict)
+    graph: CapturedGraph | None = None
 
 
 class TensorRtSession:
@@ -62,20 +72,18 @@ class TensorRtSession:
         self._dynamic = shape[0] < 0
         self._picture_shape = shape[1:]
         self._dtype = np.dtype(contract.input.dtype)
-        self._largest = self._largest_batch()
-        self._smallest = 1 if self._dynamic else self._largest
+        self._smallest, self._largest = self._batch_range()
         self._batch = 0
-        self._listeners: dict[str, ShapeListener] = {}
-        self._stream = Stream(cuda)
-        self._input = DeviceMemory(cuda, self._largest * self._picture_nbytes)
-        self._outputs: tuple[DeviceMemory, ...] = ()
-        self._bind()
-        if cuda_graph and self._listeners:
-            raise UnsupportedError(
-                "a CUDA graph needs outputs of fixed size; this engine suppresses in the graph"
-            )
-        self._free = deque(self._slot() for _ in range(self.slots + 1))
+        self._listeners: dict[str, tuple[ShapeListener, Any]] = {}
+        self._free: deque[_Slot] = deque()
         self._under_way: deque[_Slot] = deque()
+        # What was allocated, in order; close() frees it backwards.
+        self._owned: list[Stream | Event | DeviceMemory | PinnedMemory] = []
+        try:
+            self._allocate(cuda_graph)
+        except BaseException:
+            self._release()
+            raise
 
     @property
     def device(self) -> str:
@@ -94,6 +102,7 @@ class TensorRtSession:
         slot.input.array[: batch.nbytes].view(batch.dtype).reshape(batch.shape)[...] = batch
         self._set_batch(batch.shape[0])
         self._start(slot, batch.shape[0])
+        slot.done.record(self._stream)
         slot.ticket = ticket
         self._under_way.append(self._free.popleft())
 
@@ -103,7 +112,7 @@ class TensorRtSession:
         slot = self._under_way.popleft()
         self._free.append(slot)
         self._cuda.make_current()
-        self._stream.wait()
+        slot.done.wait()
         return slot.ticket, tuple(
             memory.array[: 4 * int(np.prod(shape))].view(np.float32).reshape(shape)
             for memory, shape in zip(slot.outputs, slot.shapes, strict=True)
@@ -114,56 +123,78 @@ class TensorRtSession:
             return
         self._cuda.make_current()
         self._stream.wait()
-        self._context = self._engine = None
-        for slot in (*self._free, *self._under_way):
-            for graph in slot.graphs.values():
-                graph.close()
-            for memory in (slot.input, *slot.outputs):
-                memory.close()
-        for device_memory in (self._input, *self._outputs):
-            device_memory.close()
-        self._stream.close()
+        self._release()
         self._cuda.close()
+
+    def _allocate(self, cuda_graph: bool) -> None:
+        self._stream = self._own(Stream(self._cuda))
+        nbytes = self._largest * self._picture_nbytes
+        self._input = self._own(DeviceMemory(self._cuda, nbytes))
+        self._set_batch(self._largest)
+        self._address(self._input_name, self._input)
+        self._outputs = tuple(self._output(name) for name in self._output_names)
+        if cuda_graph and self._listeners:
+            raise UnsupportedError(
+                "a CUDA graph needs outputs of fixed size; this engine suppresses in the graph"
+            )
+        for _ in range(self.slots + 1):
+            self._free.append(
+                _Slot(
+                    self._own(PinnedMemory(self._cuda, nbytes)),
+                    tuple(
+                        self._own(PinnedMemory(self._cuda, memory.nbytes))
+                        for memory in self._outputs
+                    ),
+                    self._own(Event(self._cuda)),
+                )
+            )
+
+    def _own(self, made: _Owned) -> _Owned:
+        self._owned.append(made)
+        return made
+
+    def _release(self) -> None:
+        self._forget_graphs()
+        self._context = self._engine = None
+        while self._owned:
+            self._owned.pop().close()
+
+    def _forget_graphs(self) -> None:
+        for slot in (*self._free, *self._under_way):
+            if slot.graph is not None:
+                slot.graph.close()
+                slot.graph = None
 
     @property
     def _picture_nbytes(self) -> int:
         return int(np.prod(self._picture_shape)) * self._dtype.itemsize
 
-    def _largest_batch(self) -> int:
+    def _batch_range(self) -> tuple[int, int]:
+        """Least and most pictures per call."""
         if not self._dynamic:
-            return int(self._engine.get_tensor_shape(self._input_name)[0])
-        largest = self._engine.get_tensor_profile_shape(self._input_name, 0)[2]
-        return int(largest[0])
+            count = int(self._engine.get_tensor_shape(self._input_name)[0])
+            return count, count
+        smallest, _, largest = self._engine.get_tensor_profile_shape(self._input_name, 0)
+        return int(smallest[0]), int(largest[0])
 
-    def _bind(self) -> None:
-        """Give every tensor its memory, large enough for the largest batch."""
-        self._set_batch(self._largest)
-        self._address(self._input_name, self._input)
-        outputs = []
-        for name in self._output_names:
-            shape = tuple(self._context.get_tensor_shape(name))
-            if any(side < 0 for side in shape):
-                # How many boxes survive suppression is known only when it is done.
-                memory = DeviceMemory(self._cuda, self._context.get_max_output_size(name))
-                listener, vendor_object = output_listener(self._trt, memory)
-                self._listeners[name] = listener
-                if not self._context.set_output_allocator(name, vendor_object):
-                    raise BackendError(f"{self._trt} refuses an allocator for output {name!r}")
-            else:
-                memory = DeviceMemory(self._cuda, 4 * int(np.prod(shape)))
-                self._address(name, memory)
-            outputs.append(memory)
-        self._outputs = tuple(outputs)
+    def _output(self, name: str) -> DeviceMemory:
+        """Memory for an output, large enough for the largest batch, which is set."""
+        shape = tuple(self._context.get_tensor_shape(name))
+        if all(side >= 0 for side in shape):
+            memory = self._own(DeviceMemory(self._cuda, 4 * int(np.prod(shape))))
+            self._address(name, memory)
+            return memory
+        # How many boxes survive suppression is known only when it is done.
+        memory = self._own(DeviceMemory(self._cuda, self._context.get_max_output_size(name)))
+        listener, vendor_object = output_listener(self._trt, memory)
+        self._listeners[name] = (listener, vendor_object)
+        if not self._context.set_output_allocator(name, vendor_object):
+            raise BackendError(f"{self._trt} refuses an allocator for output {name!r}")
+        return memory
 
     def _address(self, name: str, memory: DeviceMemory) -> None:
         if not self._context.set_tensor_address(name, memory.address):
             raise BackendError(f"{self._trt} refuses the memory of tensor {name!r}")
-
-    def _slot(self) -> _Slot:
-        return _Slot(
-            PinnedMemory(self._cuda, self._input.nbytes),
-            tuple(PinnedMemory(self._cuda, memory.nbytes) for memory in self._outputs),
-        )
 
     def _check_batch(self, batch: NDArray[Any]) -> None:
         if batch.dtype != self._dtype or batch.shape[1:] != self._picture_shape:
@@ -172,12 +203,20 @@ class TensorRtSession:
                 f"got {batch.shape} {batch.dtype}"
             )
         if not self._smallest <= batch.shape[0] <= self._largest:
-            takes = f"1 to {self._largest}" if self._dynamic else f"exactly {self._largest}"
+            takes = (
+                f"{self._smallest} to {self._largest}"
+                if self._dynamic
+                else f"exactly {self._largest}"
+            )
             raise ValueError(f"the engine takes {takes} pictures per call, got {batch.shape[0]}")
 
     def _set_batch(self, count: int) -> None:
         if count == self._batch:
             return
+        if any(slot.graph for slot in (*self._free, *self._under_way)):
+            # A graph holds the context as it was for the old shape.
+            self._stream.wait()
+            self._forget_graphs()
         if self._dynamic:
             shape = (count, *self._picture_shape)
             if not self._context.set_input_shape(self._input_name, shape):
@@ -187,8 +226,8 @@ class TensorRtSession:
     def _start(self, slot: _Slot, count: int) -> None:
         if not self._replays:
             self._enqueue(slot, count)
-        elif count in slot.graphs:
-            slot.graphs[count].launch(self._stream)
+        elif slot.graph is not None:
+            slot.graph.launch(self._stream)
             slot.shapes = self._shapes()
         else:
             # TensorRT does deferred work in the first call of a shape: that one runs normally.
@@ -200,7 +239,7 @@ class TensorRtSession:
                 self._enqueue(slot, count)
             finally:
                 graph.end(self._stream)
-            slot.graphs[count] = graph
+            slot.graph = graph
 
     def _enqueue(self, slot: _Slot, count: int) -> None:
         self._stream.upload(slot.input, self._input, count * self._picture_nbytes)
@@ -219,7 +258,7 @@ class TensorRtSession:
 
     def _shapes(self) -> tuple[tuple[int, ...], ...]:
         return tuple(
-            self._listeners[name].shape
+            self._listeners[name][0].shape
             if name in self._listeners
             else tuple(self._context.get_tensor_shape(name))
             for name in self._output_names

@@ -95,6 +95,19 @@ CUresult cuStreamCreate(void **stream, unsigned flags) {
 }
 CUresult cuStreamDestroy_v2(void *stream) { free(stream); live_streams--; return 0; }
 CUresult cuStreamSynchronize(void *stream) { return stream && !capturing ? 0 : INVALID_HANDLE; }
+CUresult cuEventCreate(void **event, unsigned flags) {
+    if (flags != 3) return INVALID_VALUE;
+    *event = calloc(1, 1);
+    live_streams++;
+    return 0;
+}
+CUresult cuEventRecord(void *event, void *stream) {
+    if (!event || !stream || capturing) return INVALID_HANDLE;
+    *(char *)event = 1;
+    return 0;
+}
+CUresult cuEventSynchronize(void *event) { return event && *(char *)event ? 0 : INVALID_HANDLE; }
+CUresult cuEventDestroy_v2(void *event) { free(event); live_streams--; return 0; }
 CUresult cuStreamBeginCapture_v2(void *stream, int mode) {
     if (!stream || mode != 1 || capturing) return INVALID_VALUE;
     capturing = calloc(1, sizeof(Graph));

@@ -6,6 +6,7 @@ lacks raises, and the documented rules about types hold.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
-from edgeyolo.contract import BuildTarget, Contract
+from edgeyolo.contract import BuildTarget, Contract, Thresholds
 from edgeyolo.errors import (
     ArtifactError,
     BackendError,
@@ -28,6 +29,7 @@ from edgeyolo.errors import (
     UnsupportedError,
 )
 from edgeyolo.exporters.fp16_graph import to_fp16
+from edgeyolo.exporters.nms_graph import append_suppression, suppressed_output
 from edgeyolo.exporters.tensorrt_builder import (
     BatchRange,
     BuildOptions,
@@ -301,6 +303,29 @@ def test_a_cuda_graph_replays_the_same_results(version: str, libcuda: Any) -> No
     session.run(batch)
     assert trt.module.calls.count("IExecutionContext.execute_async_v3") == executed, "not replayed"
     session.close()
+
+
+def test_a_range_that_does_not_begin_at_1_is_kept(libcuda: Any) -> None:
+    trt = trt_of("10.3.0", libcuda)
+    plan = built(trt, Precision.FP32, batch=BatchRange(2, 2, 4)).plan
+    session = opened(trt, plan, tiny_contract("network.engine", batch=None))
+    with pytest.raises(ValueError, match="takes 2 to 4 pictures per call, got 1"):
+        session.run(pictures(1))
+    session.close()
+
+
+def test_a_session_that_cannot_open_leaves_nothing_allocated(libcuda: Any) -> None:
+    trt = trt_of("10.3.0", libcuda)
+    model = append_suppression(tiny_detector(), Thresholds())
+    plan = build_engine(trt, model.SerializeToString(), BuildOptions(precision=Precision.FP32)).plan
+    contract = dataclasses.replace(tiny_contract("network.engine"), output=suppressed_output())
+    engine = trt.module.Runtime(trt.module.ILogger()).deserialize_cuda_engine(plan)
+    cuda = Cuda()
+    held = libcuda.double_live()
+    with pytest.raises(UnsupportedError, match="needs outputs of fixed size"):
+        TensorRtSession(trt, engine, cuda, contract, cuda_graph=True)
+    assert libcuda.double_live() == held
+    cuda.close()
 
 
 @pytest.mark.parametrize(
