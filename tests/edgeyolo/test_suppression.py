@@ -223,7 +223,7 @@ def test_thousands_of_candidates_give_the_same_as_few_at_a_time(
     corner = rng.integers(0, 60, (3000, 2))
     far = corner + rng.integers(4, 20, (3000, 2))
     boxes = np.concatenate((corner, far), axis=1).astype(np.float32)
-    scores = rng.integers(0, 200, (3000, 5)).astype(np.float32) / 200
+    scores = rng.integers(0, 200, (3000, 5)).astype(np.float32) / np.float32(200)
     for limit in (None, 7, 300):
         results = []
         for split_above in (10, 10**9):
