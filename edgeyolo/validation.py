@@ -32,8 +32,7 @@ class ValidationRequest:
         images: Folder of the pictures; beside the annotations where ``None``.
         split: Part of a data-set YAML.
         matching: How class names are matched.
-        max_detections: Best so many of each picture; the family's official number where
-            ``None``. COCO numbers of other tools are often made with 100.
+        max_detections: Best so many of each picture; the family's number where ``None``.
         limit: Only so many pictures, the first.
         device: As for ``edgeyolo.load``.
         threads: CPU threads for the network.
