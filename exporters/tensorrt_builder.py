@@ -91,7 +91,7 @@ class BuiltEngine:
 
     Attributes:
         plan: What the runtime deserialises.
-        warnings: What TensorRT warned of while building, one line each.
+        warnings: What TensorRT warned of, one line each, every line once.
     """
 
     plan: bytes
@@ -150,7 +150,7 @@ def build_engine(trt: TensorRt, onnx_bytes: bytes, options: BuildOptions) -> Bui
         typing=flags.typing,
         layers=network.num_layers,
         elapsed_s=time.perf_counter() - started,
-        warnings=tuple(one_line(text) for text in warnings),
+        warnings=tuple(dict.fromkeys(one_line(text) for text in warnings)),
     )
 
 
