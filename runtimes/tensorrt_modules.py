@@ -22,7 +22,7 @@ _HOW_TO_GET = {
         "--system-site-packages), elsewhere install the version that your driver supports from "
         "NVIDIA (docs/tensorrt.md)"
     ),
-    TENSORRT_RTX: "on a PC with an RTX GPU run: pip install tensorrt-rtx-cu13",
+    TENSORRT_RTX: "on a PC with an RTX GPU run: pip install 'edgeyolo[tensorrt-rtx]'",
 }
 
 
