@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-# Rows per comparison: the mask of 512 x 80 scores stays in the first-level cache.
-_SCAN_ROWS = 512
+# Rows per comparison: the mask of 1024 x 80 scores stays in the second-level cache.
+_SCAN_ROWS = 1024
 # Heads compared with all boxes at once; 32, 64 and 128 are within 10 % of each other.
 _BLOCK = 64
-# From here on splitting by class pays: 16 000 boxes of 80 classes take 0.1 s instead of 1.8 s.
+# From here on splitting by class pays: 16 000 boxes of 80 classes take 0.1 s, not 1.8 s.
 _SPLIT_ABOVE = 1_000
 # The official YOLOv7 evaluation looks at this many best candidates of a picture.
 MAX_CANDIDATES = 30_000
@@ -124,9 +124,14 @@ def _candidates(
         np.not_equal(rows[1:], rows[:-1], out=first[1:])
         rows = rows[first]
     sure = scores[rows]
-    # A NaN beside a good score must not become the best class.
-    classes = np.argmax(np.where(np.isnan(sure), -np.inf, sure), axis=1) if len(rows) else rows
-    return rows, classes, sure[np.arange(len(rows)), classes]
+    at = np.arange(len(rows))
+    classes = sure.argmax(axis=1) if len(rows) else rows
+    values = sure[at, classes]
+    if np.isnan(values).any():
+        # argmax prefers NaN; beside a good score it must not become the best class.
+        classes = np.nan_to_num(sure, nan=-np.inf).argmax(axis=1)
+        values = sure[at, classes]
+    return rows, classes, values
 
 
 def _survivors(
