@@ -171,13 +171,18 @@ class Trainer:
         """Batches since the beginning of the training."""
         return self.position.epoch * len(self.source) + self.position.batch
 
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing left to train."""
+        return self.position.epoch >= self.plan.epochs or self.position.stopped_early
+
     def fit(self) -> Position:
         """Train to the end, or until patience runs out.
 
         Raises:
             TrainingError: The loss stayed infinite or NaN.
         """
-        while self.position.epoch < self.plan.epochs and not self.position.stopped_early:
+        while not self.finished:
             clock = self._train_epoch()
             self._finish_epoch(clock)
         return self.position

@@ -3,7 +3,7 @@
     config.json        the request and every hyper-parameter
     environment.json   versions, machine, commit
     log.csv            one row per epoch
-    curves.png         the same as a picture
+    curves.png         the same as a picture, renewed with each evaluation
     tensorboard/       the same for TensorBoard
     last.pt            to resume from; best.pt, to export
 
@@ -116,7 +116,8 @@ class RunFolder:
         # Written last: what it says to be done is done.
         self._save(trainer, self.folder / LAST)
         write_log(self.folder / "log.csv", trainer.position.history)
-        draw_curves(trainer.position.history, self.folder / "curves.png")
+        if "ap" in row or trainer.finished:
+            draw_curves(trainer.position.history, self.folder / "curves.png")
         if self._board is not None:
             for name, value in row.items():
                 if name != "epoch":
