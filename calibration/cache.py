@@ -16,7 +16,16 @@ from edgeyolo.spec import Backend, Preprocess
 
 _KEY_FILE = "key.json"
 _DIGEST_FILE = "digests.json"
-_TOOLS = ("nncf", "openvino", "onnx", "onnxruntime", "numpy", "opencv-python", "ai-edge-litert")
+_TOOLS = (
+    "nncf",
+    "openvino",
+    "onnx",
+    "onnxruntime",
+    "numpy",
+    "opencv-python",
+    "opencv-python-headless",
+    "ai-edge-litert",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -204,7 +204,10 @@ def _display_works(say: Say) -> bool:
     except (OSError, subprocess.TimeoutExpired):
         works = False
     if not works:
-        say("OpenCV cannot open a window here: running without one")
+        say(
+            "OpenCV cannot open a window here: running without one (the headless package has none; "
+            "pip uninstall opencv-python-headless, then pip install opencv-python)"
+        )
     return works
 
 

@@ -158,7 +158,8 @@ def _quiet() -> Iterator[None]:
     """Keep OpenCV from writing its own account of a failed attempt to stderr."""
     import cv2
 
-    logging = cv2.utils.logging
+    # Missing in the type stubs of OpenCV 4.11.
+    logging = cv2.utils.logging  # type: ignore[attr-defined]
     before = logging.getLogLevel()
     logging.setLogLevel(logging.LOG_LEVEL_SILENT)
     try:

@@ -11,7 +11,14 @@ from pathlib import Path
 
 import torch
 
-_PACKAGES = ("edgeyolo", "torch", "numpy", "opencv-python", "faster-coco-eval")
+_PACKAGES = (
+    "edgeyolo",
+    "torch",
+    "numpy",
+    "opencv-python",
+    "opencv-python-headless",
+    "faster-coco-eval",
+)
 
 
 def environment(device: torch.device) -> dict[str, object]:
