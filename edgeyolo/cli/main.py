@@ -76,6 +76,10 @@ def main() -> None:
         sys.exit(0)
     except EdgeYoloError as error:
         _fail(one_line(error, limit=1000), 1)
+    except ModuleNotFoundError as error:
+        if error.name != "cv2":
+            raise
+        _fail("OpenCV is not installed; run: pip install 'edgeyolo[opencv]'", 1)
     except OSError as error:
         name = f"{error.filename}: " if error.filename else ""
         _fail(f"{name}{one_line(error.strerror or error)}", 1)

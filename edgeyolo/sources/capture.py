@@ -158,8 +158,7 @@ def _quiet() -> Iterator[None]:
     """Keep OpenCV from writing its own account of a failed attempt to stderr."""
     import cv2
 
-    # Missing in the type stubs of OpenCV 4.11.
-    logging = cv2.utils.logging  # type: ignore[attr-defined]
+    logging = cv2.utils.logging
     before = logging.getLogLevel()
     logging.setLogLevel(logging.LOG_LEVEL_SILENT)
     try:
