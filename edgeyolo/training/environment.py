@@ -23,8 +23,7 @@ _PACKAGES = (
 
 def environment(device: torch.device) -> dict[str, object]:
     """Plain data for ``environment.json``."""
-    installed = {found.name.lower(): found.version for found in metadata.distributions()}
-    versions = {package: installed.get(package) for package in _PACKAGES}
+    versions = {package: _version(package) for package in _PACKAGES}
     machine: dict[str, object] = {
         "platform": platform.platform(),
         "processor": platform.machine(),
@@ -41,6 +40,13 @@ def environment(device: torch.device) -> dict[str, object]:
         "machine": machine,
         "git": git_state(Path(__file__).parent),
     }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def git_state(folder: Path) -> dict[str, object] | None:

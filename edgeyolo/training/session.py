@@ -134,13 +134,12 @@ def _trained(
     spec = spec_of(model, training.class_names, plan.input_hw)
 
     def save(trainer: Trainer, path: Path) -> None:
-        extra = None
+        extra = {
+            "architecture": as_plain(trainer.model.architecture),
+            "recipe": as_plain(plan.recipe),
+        }
         if path.name == LAST:
-            extra = {
-                **training_state(trainer),
-                "architecture": as_plain(trainer.model.architecture),
-                "recipe": as_plain(plan.recipe),
-            }
+            extra |= training_state(trainer)
         save_checkpoint(
             path,
             trainer.average.state_dict(),
