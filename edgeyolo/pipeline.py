@@ -27,7 +27,7 @@ from edgeyolo.letterbox import Letterboxer
 from edgeyolo.models.deploy import deploy
 from edgeyolo.pictures import list_pictures, read_picture
 from edgeyolo.predictor import Predictor, open_session
-from edgeyolo.quantization import Int8Files, Int8Request, write_int8
+from edgeyolo.quantization import Int8Files, Int8Request, photographs, write_int8
 from edgeyolo.runtimes.session import SessionOptions
 from edgeyolo.scenes import render_scene
 from edgeyolo.spec import Backend, Precision, Preprocess
@@ -128,7 +128,12 @@ def export(request: ExportRequest, progress: Progress = lambda _: None) -> Expor
         input_hw=request.input_hw,
         legacy=request.legacy,
     )
-    frames, image_source = parity_frames(request.images, loaded.spec.input_hw)
+    if request.int8 is not None and request.images is None:
+        # Scenes show few objects that a detector of photographs knows for sure; in INT8 the
+        # unsure ones come and go.
+        frames, image_source = photographs(request.int8, loaded.spec.preprocess, _PARITY_PICTURES)
+    else:
+        frames, image_source = parity_frames(request.images, loaded.spec.input_hw)
     implausible = _implausible_preprocess(loaded, frames)
     if implausible and not request.waive_parity:
         raise ParityError(f"{implausible}; nothing was written (--allow-mismatch writes it anyway)")

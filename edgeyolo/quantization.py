@@ -49,7 +49,7 @@ from edgeyolo.exporters.vendor import ExportSource, VendorFiles
 from edgeyolo.int8_files import raw_tflite_output, tflite_quantizer, write_files
 from edgeyolo.int8_measure import Int8Meter, measuring_contract
 from edgeyolo.pictures import list_pictures, read_picture
-from edgeyolo.spec import Backend, OutputKind, Precision
+from edgeyolo.spec import Backend, OutputKind, Precision, Preprocess
 
 _LABELS = frozenset({".json", ".yaml", ".yml"})
 # What is best where, over the table of docs/int8.md.
@@ -59,7 +59,7 @@ DEFAULT_ESTIMATORS = {
     Backend.TENSORRT: RangeEstimator.MEAN_MIN_MAX,
     Backend.TFLITE: RangeEstimator.MSE,
 }
-# Without labelled pictures, agreement is counted on so many calibration pictures.
+# Without labels, agreement is counted on so many pictures.
 _AGREEMENT_PICTURES = 64
 
 
@@ -201,7 +201,7 @@ def write_int8(
         raise UnsupportedError("INT8 takes pixels; leave --float-input out")
     if request.full_integer and backend is not Backend.TFLITE:
         raise UnsupportedError(f"a full-integer form exists for tflite only, not for {backend}")
-    pictures = calibration_pictures(request, source)
+    pictures = calibration_pictures(request, source.spec.preprocess)
     with (
         tempfile.TemporaryDirectory(prefix="edgeyolo-float-") as work,
         _meter(source, backend, request, thresholds, pictures, Path(work)) as meter,
@@ -254,7 +254,7 @@ def write_int8(
     )
 
 
-def calibration_pictures(request: Int8Request, source: ExportSource) -> CalibrationPictures:
+def calibration_pictures(request: Int8Request, preprocess: Preprocess) -> CalibrationPictures:
     """The calibration set that a request names.
 
     Raises:
@@ -267,11 +267,22 @@ def calibration_pictures(request: Int8Request, source: ExportSource) -> Calibrat
         ]
     return choose_pictures(
         where,
-        source.spec.preprocess,
+        preprocess,
         most=request.most,
         seed=request.seed,
         allow_few=request.allow_few,
     )
+
+
+def photographs(
+    request: Int8Request, preprocess: Preprocess, count: int
+) -> tuple[list[NDArray[np.uint8]], str]:
+    """Some (H, W, 3) uint8 BGR pictures that a request names, and what to call them.
+
+    Of the validation pictures where there are any, else of the calibration set.
+    """
+    frames = _Frames(request.val_images, calibration_pictures(request, preprocess), count)
+    return list(frames), (request.val_images or request.calibration).name
 
 
 def own_quantizer(
@@ -312,21 +323,24 @@ def _meter(
         contract=replace(contract, precision=Precision.INT8, output=output),
         float_contract=contract,
         dataset=dataset,
-        frames=_Frames(request.val_images, pictures),
+        frames=_Frames(request.val_images, pictures, _AGREEMENT_PICTURES),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Frames:
-    """Pictures that agreement is counted on: of a folder, else of the calibration set."""
+    """At most *most* pictures, evenly spread, of a folder or else of the calibration set."""
 
     folder: Path | None
     pictures: CalibrationPictures
+    most: int
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
         if self.folder is None:
-            return self.pictures.sample(_AGREEMENT_PICTURES).frames()
-        return (read_picture(path) for path in list_pictures(self.folder))
+            return self.pictures.sample(self.most).frames()
+        found = list_pictures(self.folder)
+        index = np.linspace(0, len(found) - 1, min(self.most, len(found))).round().astype(int)
+        return (read_picture(found[i]) for i in index.tolist())
 
 
 def _write(
