@@ -19,34 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import edgeyolo
-from edgeyolo.sources import Frame
-
-
-class Resident:
-    """Frames that are in memory already, again and again, for so many seconds."""
-
-    name = "memory"
-    live = False
-    fps: float | None = None
-
-    def __init__(self, frames: list[NDArray[np.uint8]], seconds: float) -> None:
-        self._frames = frames
-        self._seconds = seconds
-        self._ends_s: float | None = None
-        self._index = 0
-
-    def read(self) -> Frame | None:
-        now_s = time.monotonic()
-        if self._ends_s is None:
-            self._ends_s = now_s + self._seconds
-        if now_s >= self._ends_s:
-            return None
-        frame = Frame(self._frames[self._index % len(self._frames)], self._index, now_s, self.name)
-        self._index += 1
-        return frame
-
-    def close(self) -> None:
-        self._ends_s = 0.0
+from edgeyolo.benchmark.resident import ResidentFrames
 
 
 def per_second(call: Callable[[], object], seconds: float) -> float:
@@ -61,7 +34,7 @@ def per_second(call: Callable[[], object], seconds: float) -> float:
 def streamed_per_second(
     predictor: edgeyolo.Predictor, frames: list[NDArray[np.uint8]], seconds: float
 ) -> float:
-    with predictor.stream(Resident(frames, seconds)) as stream:
+    with predictor.stream(ResidentFrames(frames, seconds)) as stream:
         next(stream)
         started_s = ended_s = time.perf_counter()
         count = 0

@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "calibrate": ("calibrate_command", "Look at calibration pictures and compare algorithms."),
     "predict": ("predict_command", "Find objects in pictures, folders and videos."),
     "val": ("val_command", "Measure COCO accuracy on labelled pictures."),
+    "benchmark": ("benchmark_command", "Measure artifacts side by side: speed, memory, accuracy."),
     "camera": ("camera_command", "Find objects in what a camera sees."),
     "verify": ("verify_command", "Compare an artifact with its checkpoint on pictures."),
     "adopt": ("adopt_command", "Give a foreign ONNX detector a contract."),

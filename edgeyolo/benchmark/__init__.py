@@ -1,0 +1,1 @@
+"""Several artifacts on the same frames, in turns: speed, memory, accuracy, and a report."""

@@ -1,0 +1,155 @@
+"""``edgeyolo benchmark`` on two real runtimes, each in its own process."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from edgeyolo.artifact import sha256_of
+from edgeyolo.benchmark.records import STAGES
+from edgeyolo.cli.main import group
+from edgeyolo.errors import ArtifactError, BackendError, SourceError
+from edgeyolo.validation import ValidationRequest, validate
+from tests.edgeyolo.conftest import SIDE
+
+SHORT = ("--source", "pattern:160x120#4", "--rounds", "2", "--seconds", "0.05", "--threads", "1")
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(group, ["benchmark", *(str(word) for word in arguments)])
+
+
+def labelled_quarters(folder: Path) -> Path:
+    """Pictures of one bright quarter each, as a COCO data set; returns the annotations."""
+    names = ("blue", "green", "red")
+    pictures, objects = [], []
+    half = SIDE // 2
+    for number in range(3):
+        picture = np.zeros((SIDE, SIDE, 3), np.uint8)
+        picture[:half, half:, number] = 255
+        name = f"{number}.png"
+        folder.mkdir(exist_ok=True)
+        cv2.imwrite(str(folder / name), picture)
+        pictures.append({"id": number, "file_name": name, "width": SIDE, "height": SIDE})
+        box = {"bbox": [half, 0, half, half], "area": half * half, "iscrowd": 0}
+        objects.append({"id": number + 1, "image_id": number, "category_id": number + 1, **box})
+    data = {
+        "images": pictures,
+        "annotations": objects,
+        "categories": [{"id": index + 1, "name": name} for index, name in enumerate(names)],
+    }
+    file = folder / "instances.json"
+    file.write_text(json.dumps(data))
+    return file
+
+
+def test_two_artifacts_are_measured_on_the_same_frames(
+    two_artifacts: tuple[Path, Path], tmp_path: Path
+) -> None:
+    table = tmp_path / "figures.csv"
+    result = run(*two_artifacts, *SHORT, "--json", "--csv", table)
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert report["frame_hw"] == [120, 160]
+    assert report["frames"] == 4
+    assert report["machine"]["cpus"] >= 1
+    first, second = report["artifacts"]
+    assert [first["backend"], second["backend"]] == ["onnx", "openvino"]
+    for figures, path in zip((first, second), two_artifacts, strict=True):
+        assert figures["artifact"] == str(path)
+        assert set(figures["stages_ms"]) == set(STAGES)
+        assert figures["bare_ms"] > 0
+        percentiles = figures["percentiles_ms"]
+        assert set(percentiles) == {"bare", *STAGES, "sync", "stream"}
+        for times in percentiles.values():
+            assert 0 < times["p50"] <= times["p95"] <= times["p99"]
+            # Two rounds, at least one call in each.
+            assert times["calls"] >= 2
+        assert figures["bare_per_s"] > figures["sync_per_s"] > 0
+        assert figures["sync_over_bare"] < 1
+        assert figures["stream_over_bare"] > 0
+        assert figures["load_ms"] > 0
+        assert figures["first_ms"] > 0
+        assert 0 < figures["before_mb"] < figures["resident_mb"] <= figures["peak_mb"]
+        assert figures["ap"] is None
+    assert first["sha256"] == sha256_of(two_artifacts[0] / "model.onnx")
+    sizes = [(two_artifacts[1] / name).stat().st_size for name in ("model.xml", "model.bin")]
+    assert second["file_bytes"] == sum(sizes)
+    with table.open() as lines:
+        rows = list(csv.DictReader(lines))
+    assert [float(row["bare_ms"]) for row in rows] == [first["bare_ms"], second["bare_ms"]]
+    assert float(rows[1]["percentiles_ms.stream.p99"]) == second["percentiles_ms"]["stream"]["p99"]
+    assert rows[0]["input_hw"] == f"{SIDE}x{SIDE}"
+
+
+def test_accuracy_is_that_of_the_measured_file(quadrant_artifact: Path, tmp_path: Path) -> None:
+    annotations = labelled_quarters(tmp_path / "labelled")
+    result = run(
+        quadrant_artifact,
+        "--annotations",
+        annotations,
+        "--images",
+        annotations.parent,
+        "--rounds",
+        1,
+        "--seconds",
+        0.05,
+        "--json",
+    )
+    assert result.exit_code == 0, result.output
+    (figures,) = json.loads(result.stdout)["artifacts"]
+    alone = validate(ValidationRequest(model=quadrant_artifact, annotations=annotations))
+    assert figures["ap"] == alone.report.ap > 0.5
+    assert figures["ap_pictures"] == 3
+
+
+def test_the_terminal_shows_a_line_for_each_artifact(two_artifacts: tuple[Path, Path]) -> None:
+    result = run(*two_artifacts, *SHORT)
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    for path in two_artifacts:
+        assert sum(line.startswith(path.name + " ") for line in lines) == 2
+    header = next(line for line in lines if "stream/bare" in line)
+    row = next(line for line in lines if line.startswith(two_artifacts[0].name))
+    assert len(header) == len(row)
+
+
+def test_an_artifact_that_does_not_load_is_named_before_anything_is_measured(
+    quadrant_artifact: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "artifact.json").write_text("{}")
+    result = run(quadrant_artifact, broken, *SHORT)
+    assert isinstance(result.exception, ArtifactError)
+    assert "broken" in str(result.exception)
+    assert "round" not in result.output
+
+
+def test_a_measuring_process_that_dies_is_an_error_with_its_status(
+    quadrant_artifact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A Python without its library ends before the first answer.
+    monkeypatch.setenv("PYTHONHOME", str(quadrant_artifact))
+    result = run(quadrant_artifact, *SHORT)
+    assert isinstance(result.exception, BackendError)
+    assert "quadrants: the measuring process ended with exit status 1" in str(result.exception)
+
+
+@pytest.mark.parametrize("source", ["pattern:64x64@30", "nothing.mp4"])
+def test_frames_that_cannot_be_repeated_are_refused(quadrant_artifact: Path, source: str) -> None:
+    result = run(quadrant_artifact, "--source", source)
+    assert isinstance(result.exception, SourceError)
+    assert source in str(result.exception)
+
+
+def test_an_artifact_named_twice_is_wrong_usage(quadrant_artifact: Path) -> None:
+    result = run(quadrant_artifact, quadrant_artifact)
+    assert result.exit_code == 2
+    assert "named twice" in result.output
