@@ -96,7 +96,7 @@ class CalibrationCache:
             OutputError: The folder cannot be written.
         """
         text = key.text()
-        with atomic_folder(self._entry(text)) as entry:
+        with atomic_folder(self._entry(text), marker=_KEY_FILE) as entry:
             for name, data in files.items():
                 (entry / name).write_bytes(data)
             digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}

@@ -46,9 +46,9 @@ def save_artifact(folder: Path, contract: Contract, files: Mapping[str, Path]) -
         files: Name inside the artifact -> existing file to copy.
 
     Raises:
-        OutputError: The folder cannot be written.
+        OutputError: The folder cannot be written, or another one of that name is no artifact.
     """
-    with atomic_folder(folder) as temporary:
+    with atomic_folder(folder, marker=CONTRACT_FILE) as temporary:
         digests = {}
         for name, source in files.items():
             contracts.check_member_name(name)

@@ -40,17 +40,20 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
+def atomic_folder(path: Path, *, marker: str) -> Iterator[Path]:
     """A temporary folder beside *path* that takes its name when the block ends without error.
 
     A folder that stood under *path* is replaced; it is moved aside first and comes back if the
     renaming fails, so at every moment one complete folder bears a name.
 
+    Args:
+        marker: A file that every folder of this kind has. An older folder without it is somebody
+            else's and is not touched, unless it is empty.
+
     Raises:
-        OutputError: As for :func:`atomic_file`, or *path* is a file.
+        OutputError: As for :func:`atomic_file`; or *path* is a file, or a folder of another kind.
     """
-    if path.is_file():
-        raise OutputError(f"{path} is a file, a folder is to be written there; choose another name")
+    _check_replaceable(path, marker)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
@@ -67,6 +70,22 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         raise _cannot_write(path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _check_replaceable(path: Path, marker: str) -> None:
+    if path.is_file():
+        raise OutputError(f"{path} is a file, a folder is to be written there; choose another name")
+    try:
+        foreign = path.is_dir() and not (path / marker).exists() and any(path.iterdir())
+    except FileNotFoundError:
+        return  # another process is replacing it at this moment
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    if foreign:
+        raise OutputError(
+            f"{path} exists and was not written by this command (no {marker} in it); "
+            "nothing there was touched, choose another name"
+        )
 
 
 def write_text(path: Path, text: str) -> None:

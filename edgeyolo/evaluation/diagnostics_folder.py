@@ -27,6 +27,8 @@ from edgeyolo.evaluation.diagnostics import (
 )
 
 # BGR: missed red, invented blue, confused orange.
+# Tells a folder of ours, which may be replaced, from anybody else's.
+_MARKER = ".edgeyolo-diagnostics"
 _COLORS = {
     MistakeKind.MISSED: (40, 40, 230),
     MistakeKind.INVENTED: (230, 120, 30),
@@ -46,7 +48,8 @@ def write_diagnostics(
     matrix = confusion_matrix(results, dataset)
     curves = precision_recall(results, dataset)
     worst = worst_pictures(results, dataset)
-    with atomic_folder(folder) as temporary:
+    with atomic_folder(folder, marker=_MARKER) as temporary:
+        (temporary / _MARKER).touch()
         _write_matrix(temporary, matrix)
         _write_curves(temporary, curves)
         (temporary / "worst").mkdir()

@@ -14,6 +14,8 @@ from edgeyolo.scenes.rendering import Difficulty, Scene, render_scene
 from edgeyolo.scenes.symbols import SCENE_CLASSES
 
 Progress = Callable[[int, int], None]
+# Tells a folder of ours, which may be replaced, from anybody else's.
+_MARKER = ".edgeyolo-scenes"
 JPEG_QUALITY = 95
 
 
@@ -45,7 +47,7 @@ def write_scenes(
         "annotations": [],
         "categories": [{"id": index + 1, "name": name} for index, name in enumerate(SCENE_CLASSES)],
     }
-    with atomic_folder(folder) as temporary:
+    with atomic_folder(folder, marker=_MARKER) as temporary:
         (temporary / "images").mkdir()
         for index in range(count):
             scene = render_scene(seed + index, hw, difficulty)
@@ -57,6 +59,7 @@ def write_scenes(
             _add(document, scene, index + 1, name)
             if progress is not None:
                 progress(index + 1, count)
+        (temporary / _MARKER).touch()
         (temporary / "instances.json").write_text(json.dumps(document), encoding="utf-8")
     return len(document["annotations"])
 

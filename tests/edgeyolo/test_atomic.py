@@ -40,26 +40,27 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
 def test_a_folder_replaces_an_older_one_whole(tmp_path: Path) -> None:
     target = tmp_path / "artifact"
     for content in ("old", "new"):
-        with atomic_folder(target) as temporary:
+        with atomic_folder(target, marker="a") as temporary:
+            (temporary / "a").touch()
             (temporary / content).write_text(content)
-    assert os.listdir(target) == ["new"]
+    assert sorted(os.listdir(target)) == ["a", "new"]
     assert os.listdir(tmp_path) == ["artifact"]
 
 
 def test_an_error_leaves_the_old_folder(tmp_path: Path) -> None:
     target = tmp_path / "artifact"
-    with atomic_folder(target) as temporary:
-        (temporary / "old").touch()
-    with pytest.raises(RuntimeError), atomic_folder(target) as temporary:
+    with atomic_folder(target, marker="a") as temporary:
+        (temporary / "a").touch()
+    with pytest.raises(RuntimeError), atomic_folder(target, marker="a") as temporary:
         break_off(temporary / "half")
-    assert os.listdir(target) == ["old"]
+    assert os.listdir(target) == ["a"]
     assert os.listdir(tmp_path) == ["artifact"]
 
 
 def test_a_folder_is_not_written_over_a_file(tmp_path: Path) -> None:
     target = tmp_path / "artifact"
     target.write_text("precious")
-    with pytest.raises(OutputError, match="is a file"), atomic_folder(target):
+    with pytest.raises(OutputError, match="is a file"), atomic_folder(target, marker="a"):
         pass
     assert target.read_text() == "precious"
 
@@ -85,7 +86,7 @@ def test_several_writers_of_one_folder_leave_one_complete_folder(tmp_path: Path)
     def write(number: int) -> None:
         try:
             for _ in range(10):
-                with atomic_folder(target) as temporary:
+                with atomic_folder(target, marker="a") as temporary:
                     (temporary / "a").write_text(str(number))
                     (temporary / "b").write_text(str(number))
         except OutputError as error:
@@ -99,3 +100,17 @@ def test_several_writers_of_one_folder_leave_one_complete_folder(tmp_path: Path)
     assert not errors
     assert (target / "a").read_text() == (target / "b").read_text()
     assert os.listdir(tmp_path) == ["artifact"]
+
+
+def test_somebody_elses_folder_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with (
+        pytest.raises(OutputError, match="nothing there was touched"),
+        atomic_folder(tmp_path, marker="artifact.json"),
+    ):
+        pass
+    assert os.listdir(tmp_path) == ["thesis.tex"]
+    (tmp_path / "empty").mkdir()
+    with atomic_folder(tmp_path / "empty", marker="artifact.json") as temporary:
+        (temporary / "artifact.json").touch()
+    assert os.listdir(tmp_path / "empty") == ["artifact.json"]
