@@ -6,9 +6,14 @@ python benchmarks/parity_all_pictures.py CHECKPOINT PICTURES [--sizes 416,320x64
 from __future__ import annotations
 
 import argparse
+import hashlib
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from edgeyolo.checkpoints.load import load_model
 from edgeyolo.contract import Contract, Provenance
@@ -19,8 +24,32 @@ from edgeyolo.exporters.vendor import ExportSource
 from edgeyolo.models.deploy import deploy
 from edgeyolo.pictures import list_pictures, read_picture
 from edgeyolo.predictor import Predictor, open_session
-from edgeyolo.runtimes.session import SessionOptions
+from edgeyolo.runtimes.session import Session, SessionOptions
 from edgeyolo.spec import Backend, Precision
+
+
+class Remembered:
+    """A session that runs each picture once: the reference is the same for every file."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._known: dict[bytes, tuple[NDArray[np.float32], ...]] = {}
+
+    @property
+    def device(self) -> str:
+        return self._session.device
+
+    def run(self, batch: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:
+        outputs = []
+        for canvas in batch:
+            key = hashlib.sha256(canvas).digest()
+            if key not in self._known:
+                self._known[key] = self._session.run(canvas[None])
+            outputs.append(self._known[key])
+        return tuple(np.concatenate(parts) for parts in zip(*outputs, strict=True))
+
+    def close(self) -> None:
+        self._known.clear()
 
 
 def main() -> None:
@@ -39,6 +68,7 @@ def main() -> None:
         sides = [int(side) for side in size.split("x")]
         loaded = load_model(options.checkpoint, input_hw=(sides[0], sides[-1]))
         reference = torch_predictor(loaded.model, loaded.spec)
+        reference.session = Remembered(reference.session)
         deployed = deploy(loaded.model)[0]
         for batch in map(int, options.batches.split(",")):
             source = ExportSource(deployed, loaded.spec, batch=batch)
