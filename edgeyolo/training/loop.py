@@ -12,7 +12,7 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -26,17 +26,11 @@ from edgeyolo.spec import Family
 from edgeyolo.training.batch_source import BatchSource, on_device
 from edgeyolo.training.distributed import Ranks, synchronized
 from edgeyolo.training.ema import MovingAverage
-from edgeyolo.training.losses import loss_for, uses_auxiliary_heads
 from edgeyolo.training.optimizer import apply_settings, build_optimizer
 from edgeyolo.training.plan import MixedPrecision, TrainingPlan, input_size_at
-from edgeyolo.training.recipe import (
-    YoloV7Recipe,
-    YoloxRecipe,
-    accumulation,
-    scaled_decay,
-    warmup_iterations,
-)
-from edgeyolo.training.schedules import EpochDecay, Schedule, StepSettings, WarmCosine
+from edgeyolo.training.plan_parts import loss_for, schedule_for, uses_auxiliary_heads
+from edgeyolo.training.recipe import YoloV7Recipe, YoloxRecipe, scaled_decay
+from edgeyolo.training.schedules import StepSettings
 from edgeyolo.training.yolox_loss import YoloxLoss
 
 _DTYPES = {MixedPrecision.BF16: torch.bfloat16, MixedPrecision.FP16: torch.float16}
@@ -381,84 +375,3 @@ class Trainer:
             and len(self.model.strides) == 4
             and not uses_auxiliary_heads(self.plan),
         )
-
-
-def schedule_for(plan: TrainingPlan, iterations_per_epoch: int) -> Schedule:
-    """The family's schedule of *plan*.
-
-    Raises:
-        TrainingError: There are no batches.
-    """
-    recipe = plan.recipe
-    if not iterations_per_epoch:
-        raise TrainingError(
-            f"an epoch has no batch: fewer pictures than the batch of {plan.batch}; "
-            "use a smaller --batch"
-        )
-    if isinstance(recipe, YoloxRecipe):
-        accumulate = accumulation(recipe.nominal_batch, plan.batch)
-        return WarmCosine(
-            peak_lr=recipe.lr_per_picture * plan.batch * accumulate,
-            iterations_per_epoch=iterations_per_epoch,
-            epochs=plan.epochs,
-            warmup_epochs=recipe.warmup_epochs,
-            final_epochs=recipe.final_epochs,
-            floor_ratio=recipe.floor_ratio,
-            momentum=recipe.momentum,
-            accumulate=accumulate,
-        )
-    return EpochDecay(
-        lr=recipe.lr,
-        final_ratio=recipe.final_ratio,
-        linear=recipe.linear,
-        iterations_per_epoch=iterations_per_epoch,
-        epochs=plan.epochs,
-        warmup_iterations=warmup_iterations(recipe, iterations_per_epoch, plan.epochs),
-        warmup_momentum=recipe.warmup_momentum,
-        warmup_bias_lr=recipe.warmup_bias_lr,
-        momentum=recipe.momentum,
-        batch=plan.batch,
-        nominal_batch=recipe.nominal_batch or plan.batch,
-    )
-
-
-def training_state(trainer: Trainer) -> dict[str, Any]:
-    """Everything but the averaged weights that a resumed training needs: plain data, tensors."""
-    place = trainer.position
-    return {
-        "model": trainer.model.state_dict(),
-        "optimizer": trainer.optimizer.state_dict(),
-        "scaler": trainer.scaler.state_dict(),
-        "average_updates": trainer.average.updates,
-        # Gradients that wait for more batches before a step.
-        "gradients": {
-            name: parameter.grad
-            for name, parameter in trainer.model.named_parameters()
-            if parameter.grad is not None
-        },
-        "position": {name: getattr(place, name) for name in Position.__dataclass_fields__},
-    }
-
-
-def restore(trainer: Trainer, average: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-    """Put *trainer* where ``training_state`` was taken.
-
-    Args:
-        trainer: Freshly made with the same plan.
-        average: State of the averaged model.
-        state: What ``training_state`` gave.
-
-    Raises:
-        TrainingError: The state is of another network or another version.
-    """
-    try:
-        trainer.model.load_state_dict(state["model"])
-        trainer.average.load(dict(average), int(state["average_updates"]))
-        trainer.optimizer.load_state_dict(state["optimizer"])
-        trainer.scaler.load_state_dict(state["scaler"])
-        trainer.position = Position(**state["position"])
-        parameters = dict(trainer.model.named_parameters())
-        for name, gradient in state["gradients"].items():
-            parameters[name].grad = gradient.to(trainer.device).clone()
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise TrainingError(f"the checkpoint does not continue this training: {error}") from error

@@ -32,8 +32,8 @@ from edgeyolo.training.batch_statistics import (
     with_neutral_norms,
 )
 from edgeyolo.training.distributed import Ranks
-from edgeyolo.training.losses import loss_for
 from edgeyolo.training.plan import TrainingPlan
+from edgeyolo.training.plan_parts import loss_for
 from edgeyolo.training.recipe import YoloV7Recipe
 from edgeyolo.training.request import TrainingRequest
 from edgeyolo.training.transfer import transfer

@@ -19,9 +19,10 @@ from edgeyolo.models.zoo import build_architecture
 from edgeyolo.training.accuracy import evaluator
 from edgeyolo.training.distributed import Ranks, joined_ranks
 from edgeyolo.training.environment import environment
-from edgeyolo.training.loop import Position, Trainer, restore, training_state
+from edgeyolo.training.loop import Position, Trainer
 from edgeyolo.training.preparation import batches_for, datasets, spec_of, starting_model
 from edgeyolo.training.request import TrainingRequest
+from edgeyolo.training.resumption import restore, training_state
 from edgeyolo.training.run_folder import (
     BEST,
     LAST,

@@ -10,6 +10,11 @@ import pytest
 import torch
 from torch import nn
 
+from edgeyolo.checkpoints.load import load_model
+from edgeyolo.data.augment_yolox import YOLOX_AUGMENTATION
+from edgeyolo.data.batches import TrainingBatches
+from edgeyolo.data.labels import read_dataset
+from edgeyolo.data.sample_source import DatasetSource
 from edgeyolo.errors import TrainingError
 from edgeyolo.models.deploy import deploy
 from edgeyolo.models.detector import Detector
@@ -22,6 +27,7 @@ from edgeyolo.training.batch_statistics import (
     norms_are_neutral,
     with_neutral_norms,
 )
+from edgeyolo.training.yolox_loss import YoloxLoss
 
 _SPEC = importlib.util.spec_from_file_location(
     "rectangle_batches", Path(__file__).with_name("rectangle_batches.py")
@@ -140,3 +146,41 @@ def test_networks_for_devices_cannot_be_trained() -> None:
 def test_no_picture_is_an_error() -> None:
     with pytest.raises(TrainingError, match="no picture"):
         measure_norms(build_architecture(rectangles.mini_yolox()), [])
+
+
+@pytest.mark.shared
+def test_refolded_yolox_nano_starts_training_as_it_detects(shared: Path) -> None:
+    """Its batch norms do nothing; trained as they are, the loss starts three times as high."""
+    loaded = load_model(shared / "assets" / "weights" / "yolox_nano_0.1.1rc0_refolded.pth")
+    dataset = read_dataset(shared / "assets" / "coco128_train2017")
+    batches = TrainingBatches(
+        DatasetSource(dataset, (256, 256)),
+        YOLOX_AUGMENTATION["nano"],
+        family=loaded.spec.family,
+        input_hw=(256, 256),
+        batch_size=8,
+        seed=0,
+    )
+    batch = next(batches.epoch(0, closing=True))
+    images = batch.images.float()
+    loss = YoloxLoss(80, loaded.spec.strides)
+
+    def loss_of(model: Detector) -> float:
+        with torch.no_grad():
+            return float(loss(model(images), batch.targets).parts["total"])
+
+    model = loaded.model
+    assert norms_are_neutral(model)
+    as_it_detects = loss_of(model.eval())
+    with torch.no_grad():
+        expected = model.eval()(images)
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    untreated = loss_of(model.train())
+    model.load_state_dict(state)
+    normalize_filters(model)
+    measure_norms(model, [images])
+    with torch.no_grad():
+        for ours, theirs in zip(model.eval()(images), expected, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=5e-3)
+    assert loss_of(model.train()) == pytest.approx(as_it_detects, rel=0.01)
+    assert untreated > 2 * as_it_detects

@@ -21,11 +21,10 @@ from edgeyolo.training.loop import (
     Accuracy,
     IterationLog,
     Trainer,
-    restore,
-    training_state,
 )
 from edgeyolo.training.plan import MixedPrecision, TrainingPlan, input_size_at
 from edgeyolo.training.recipe import YoloV7Recipe, YoloxRecipe, recipe_for
+from edgeyolo.training.resumption import restore, training_state
 
 CPU = torch.device("cpu")
 FAMILIES = [Family.YOLOX, Family.YOLOV7]
@@ -112,7 +111,7 @@ def same(first: Mapping[str, torch.Tensor], second: Mapping[str, torch.Tensor]) 
 def test_the_loss_falls(family: Family) -> None:
     recorder = Recorder()
     plan = plan_for(family, epochs=4, **({"nominal_batch": 4} if family is Family.YOLOV7 else {}))
-    trainer_for(plan, family, batches=25, observer=recorder).fit()
+    trainer_for(plan, family, batches=15, observer=recorder).fit()
     # The L1 term of YOLOX joins in the last epoch, so the parts that are always there count.
     first, last = recorder.rows[0], recorder.rows[-1]
     for part in ("box", "class"):
@@ -120,7 +119,7 @@ def test_the_loss_falls(family: Family) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("stop_at", [1, 3, 7, 10, 12])
+@pytest.mark.parametrize("stop_at", [1, 7, 12])
 def test_a_killed_training_continues_bit_for_bit(family: Family, stop_at: int) -> None:
     """Checkpoints every other batch; gradients of batches still to be stepped are in them."""
     plan = plan_for(family, epochs=3, nominal_batch=12, checkpoint_interval=2)

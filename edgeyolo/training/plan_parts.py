@@ -1,4 +1,4 @@
-"""The loss that a plan asks for."""
+"""The loss and the schedule that a plan asks for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from edgeyolo.models.detector import Detector
 from edgeyolo.spec import Family
 from edgeyolo.training.distributed import Ranks
 from edgeyolo.training.plan import TrainingPlan
-from edgeyolo.training.recipe import YoloV7Recipe, YoloxRecipe
+from edgeyolo.training.recipe import (
+    YoloV7Recipe,
+    YoloxRecipe,
+    accumulation,
+    warmup_iterations,
+)
+from edgeyolo.training.schedules import EpochDecay, Schedule, WarmCosine
 from edgeyolo.training.yolov7_loss import Assignment, Gains, YoloV7Loss, YoloV7LossOptions
 from edgeyolo.training.yolox_loss import YoloxLoss
 
@@ -53,3 +59,42 @@ def uses_auxiliary_heads(plan: TrainingPlan) -> bool:
     """Whether the auxiliary outputs of P6 models enter the loss."""
     recipe = plan.recipe
     return isinstance(recipe, YoloV7Recipe) and recipe.assignment is Assignment.AUXILIARY_OTA
+
+
+def schedule_for(plan: TrainingPlan, iterations_per_epoch: int) -> Schedule:
+    """The family's schedule of *plan*.
+
+    Raises:
+        TrainingError: There are no batches.
+    """
+    recipe = plan.recipe
+    if not iterations_per_epoch:
+        raise TrainingError(
+            f"an epoch has no batch: fewer pictures than the batch of {plan.batch}; "
+            "use a smaller --batch"
+        )
+    if isinstance(recipe, YoloxRecipe):
+        accumulate = accumulation(recipe.nominal_batch, plan.batch)
+        return WarmCosine(
+            peak_lr=recipe.lr_per_picture * plan.batch * accumulate,
+            iterations_per_epoch=iterations_per_epoch,
+            epochs=plan.epochs,
+            warmup_epochs=recipe.warmup_epochs,
+            final_epochs=recipe.final_epochs,
+            floor_ratio=recipe.floor_ratio,
+            momentum=recipe.momentum,
+            accumulate=accumulate,
+        )
+    return EpochDecay(
+        lr=recipe.lr,
+        final_ratio=recipe.final_ratio,
+        linear=recipe.linear,
+        iterations_per_epoch=iterations_per_epoch,
+        epochs=plan.epochs,
+        warmup_iterations=warmup_iterations(recipe, iterations_per_epoch, plan.epochs),
+        warmup_momentum=recipe.warmup_momentum,
+        warmup_bias_lr=recipe.warmup_bias_lr,
+        momentum=recipe.momentum,
+        batch=plan.batch,
+        nominal_batch=recipe.nominal_batch or plan.batch,
+    )
