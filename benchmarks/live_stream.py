@@ -10,7 +10,6 @@ is slowed down, kills the server halfway, starts it again, and prints the true a
 from __future__ import annotations
 
 import argparse
-import contextlib
 import math
 import socket
 import subprocess
@@ -49,7 +48,7 @@ class SlowedSession:
 
 @dataclass(frozen=True)
 class LiveReport:
-    """Ages in milliseconds of every frame, and what happened around the restart."""
+    """Ages in milliseconds of every frame, what happened around the restart, and how it ended."""
 
     true_ages_ms: tuple[float, ...]
     reported_ages_ms: tuple[float, ...]
@@ -57,6 +56,7 @@ class LiveReport:
     frames_before_restart: int
     frames_after_restart: int
     pause_s: float
+    end: str
 
 
 class Camera(threading.Thread):
@@ -93,13 +93,16 @@ def watch(predictor: edgeyolo.Predictor, seconds: float, fps: float, down_s: flo
     camera = Camera(port, fps, seconds, down_s)
     camera.start()
     options = SourceOptions(timeout_s=15.0, reconnect_s=down_s + 7)
-    with contextlib.suppress(edgeyolo.EdgeYoloError):
-        # Ends with SourceError once the camera has died for good.
+    end = "no error"
+    try:
         for result in predictor.stream(f"http://127.0.0.1:{port}/", options=options):
             seen_s.append(time.monotonic())
             true_ages.append(seen_s[-1] * 1e3 - read_stamp(result.frame_bgr))
             reported_ages.append(result.frame_age_ms)
             dropped = result.dropped
+    except edgeyolo.EdgeYoloError as error:
+        # Once the camera has died for good.
+        end = str(error)
     camera.join()
     before = sum(moment < camera.killed_s for moment in seen_s)
     return LiveReport(
@@ -109,6 +112,7 @@ def watch(predictor: edgeyolo.Predictor, seconds: float, fps: float, down_s: flo
         frames_before_restart=before,
         frames_after_restart=len(seen_s) - before,
         pause_s=max(np.diff(seen_s), default=math.inf),
+        end=end,
     )
 
 
@@ -136,6 +140,7 @@ def main() -> None:
         f"camera killed after {report.frames_before_restart} frames; resumed after "
         f"{report.pause_s:.1f} s (down 3 s), {report.frames_after_restart} frames more"
     )
+    print(f"killed for good: {report.end}")
 
 
 if __name__ == "__main__":

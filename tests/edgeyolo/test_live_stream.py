@@ -50,3 +50,4 @@ def test_frames_stay_fresh_and_the_stream_survives_the_death_of_its_camera(
     # What the stream says is what the picture proves, up to transport and decoding.
     difference = np.array(report.true_ages_ms) - np.array(report.reported_ages_ms)
     assert -5 < np.median(difference) < 100
+    assert "did not come back within 8 s" in report.end

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import socket
 import subprocess
 import sys
 import threading
 import time
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import cv2
@@ -171,6 +173,11 @@ def test_a_pipeline_without_gstreamer_is_an_error_that_says_so() -> None:
         source.read()
 
 
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        return
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -198,6 +205,18 @@ def test_a_server_that_accepts_and_says_nothing_fails_within_the_timeout() -> No
         with pytest.raises(SourceError, match="no picture within"):
             source.read()
         assert time.monotonic() - started < 5.0
+
+
+def test_a_recording_on_a_web_server_has_an_end(tmp_path: Path) -> None:
+    write_video(tmp_path / "clip.avi", 12)
+    handler = functools.partial(QuietHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        source = open_source(f"http://127.0.0.1:{server.server_port}/clip.avi")
+        frames = everything(source)
+        server.shutdown()
+    assert [frame.index for frame in frames] == list(range(12))
+    assert not source.live
 
 
 @pytest.mark.parametrize(
