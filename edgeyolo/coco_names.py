@@ -18,3 +18,10 @@ COCO_NAMES: tuple[str, ...] = (
     *("refrigerator", "book", "clock", "vase", "scissors", "teddy bear", "hair drier"),
     "toothbrush",
 )
+
+# COCO's category ids have gaps: 91 were planned, 80 are annotated (same source).
+_UNUSED_CATEGORY_IDS = frozenset({12, 26, 29, 30, 45, 66, 68, 69, 71, 83})
+
+COCO_CATEGORY_IDS: tuple[int, ...] = tuple(
+    category for category in range(1, 91) if category not in _UNUSED_CATEGORY_IDS
+)

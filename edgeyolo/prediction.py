@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeyolo.atomic import atomic_file, write_text
+from edgeyolo.coco_names import COCO_CATEGORY_IDS, COCO_NAMES
 from edgeyolo.detections import Detections
 from edgeyolo.drawing import draw
 from edgeyolo.errors import OutputError, SourceError
@@ -87,7 +88,11 @@ def predict_source(
 
 
 def write_coco(path: Path, frames: Sequence[FramePrediction]) -> None:
-    """Write a COCO results file; ``image_id`` is the picture's stem, as a number if it is one."""
+    """Write a COCO results file.
+
+    ``image_id`` is the picture's stem, as a number if it is one. ``category_id`` is COCO's own for
+    a model with COCO's classes, else the class id plus one.
+    """
     rows = []
     for frame in frames:
         stem = Path(frame.name).stem
@@ -96,13 +101,17 @@ def write_coco(path: Path, frames: Sequence[FramePrediction]) -> None:
             rows.append(
                 {
                     "image_id": int(stem) if stem.isdecimal() else stem,
-                    "category_id": found.class_id + 1,
+                    "category_id": _category_id(found.class_id, frame.detections.class_names),
                     "category_name": found.class_name,
                     "bbox": [round(v, 3) for v in (x1, y1, x2 - x1, y2 - y1)],
                     "score": round(found.score, 5),
                 }
             )
     write_text(path, json.dumps(rows))
+
+
+def _category_id(class_id: int, class_names: tuple[str, ...]) -> int:
+    return COCO_CATEGORY_IDS[class_id] if class_names == COCO_NAMES else class_id + 1
 
 
 def _predict_pictures(

@@ -13,7 +13,7 @@ from edgeyolo.contract import ParityRecord
 from edgeyolo.detections import Detections
 from edgeyolo.families.rules import EvaluationSettings
 from edgeyolo.predictor import Predictor
-from edgeyolo.spec import OutputKind, Precision
+from edgeyolo.spec import ModelSpec, OutputKind, Precision
 
 # Detections are compared from this score on: lower ones nobody looks at.
 MIN_SCORE = 0.1
@@ -100,7 +100,7 @@ def compare(
                 tally.add_dense(
                     expected[0][index], expected[1][index], actual[0][index], actual[1][index]
                 )
-    return tally.record(limits, images=images, image_source=image_source)
+    return tally.record(limits, model=candidate.model, images=images, image_source=image_source)
 
 
 def chunks(
@@ -113,6 +113,16 @@ def chunks(
         if not chunk:
             return
         yield chunk
+
+
+def _stride_of(anchor: int, model: ModelSpec) -> int:
+    """Stride of the head level that row *anchor* of the outputs belongs to."""
+    for level, stride in enumerate(model.strides):
+        per_cell = 1 if model.anchors_px is None else len(model.anchors_px[level])
+        anchor -= per_cell * (model.input_hw[0] // stride) * (model.input_hw[1] // stride)
+        if anchor < 0:
+            return stride
+    raise ValueError("the outputs have more rows than the model has cells")
 
 
 def _gain(scale_xy: tuple[float, float]) -> NDArray[np.float32]:
@@ -129,6 +139,7 @@ class _Tally:
         self.excess_px = 0.0
         self.iou_sum = 0.0
         self.dense: float | None = None
+        self.dense_place = ("boxes", 0)
         self.finite = True
 
     def add(self, a: Detections, b: Detections, gain: NDArray[np.float32]) -> None:
@@ -161,12 +172,19 @@ class _Tally:
         self.finite &= bool(np.isfinite(boxes_b).all() and np.isfinite(scores_b).all())
         # Corners are centre plus or minus half the size: their rounding grows with the box, also
         # where a corner happens to lie near 0.
-        side = np.float32(1.0) + (boxes_a[:, 2:] - boxes_a[:, :2]).max(axis=1, keepdims=True)
-        boxes = float(np.max(np.abs(boxes_a - boxes_b) / side, initial=0.0))
-        scores = float(np.max(np.abs(scores_a - scores_b), initial=0.0))
-        self.dense = max(self.dense or 0.0, boxes, scores)
+        side = np.float32(1.0) + (boxes_a[:, 2:] - boxes_a[:, :2]).max(axis=1)
+        for name, errors in (
+            ("boxes", np.abs(boxes_a - boxes_b).max(axis=1) / side),
+            ("scores", np.abs(scores_a - scores_b).max(axis=1)),
+        ):
+            worst = int(errors.argmax())
+            if self.dense is None or float(errors[worst]) > self.dense:
+                self.dense = float(errors[worst])
+                self.dense_place = (name, worst)
 
-    def record(self, limits: ParityLimits, *, images: int, image_source: str) -> ParityRecord:
+    def record(
+        self, limits: ParityLimits, *, model: ModelSpec, images: int, image_source: str
+    ) -> ParityRecord:
         total = self.reference + self.matched + self.extra
         agreement = 2.0 * self.matched / total if total else 1.0
         problems = []
@@ -177,7 +195,11 @@ class _Tally:
         if self.score > limits.score:
             problems.append(f"scores change by {self.score:.3g} (limit {limits.score:g})")
         if (self.dense or 0.0) > limits.dense:
-            problems.append(f"outputs change by {self.dense:.3g} (limit {limits.dense:g})")
+            name, anchor = self.dense_place
+            problems.append(
+                f"{name} before suppression change by {self.dense:.3g} (limit {limits.dense:g}), "
+                f"most on the head of stride {_stride_of(anchor, model)}"
+            )
         # Where every anchor is the same up to rounding, detections can differ only by ties in
         # suppression, which is the host's and not the file's.
         proven = self.dense is not None and np.isfinite(limits.dense)
