@@ -96,8 +96,8 @@ def lone_contract(file: Path) -> Contract:
     if text is None:
         raise ContractMissingError(
             f"{file} carries no edgeyolo contract, so its colour order, scaling, outputs and class "
-            "names are unknown; export it with edgeyolo, or describe it with: "
-            "edgeyolo adopt FILE --family FAMILY --input-size SIZE"
+            "names are unknown; export it with edgeyolo, or describe an ONNX file with: "
+            "edgeyolo adopt FILE --family yolox|yolov7"
         )
     return contracts.decode(text, origin=str(file))
 

@@ -60,7 +60,10 @@ def group() -> None:
 
 
 def main() -> None:
-    """Run the command line; exit 0 done, 1 an error in one line, 2 wrong usage, 130 Ctrl-C."""
+    """Run the command line; exit 0 done, 1 an error in one line, 2 wrong usage, 130 Ctrl-C.
+
+    With ``EDGEYOLO_TRACEBACK`` set, a ``ValueError`` is shown with its traceback.
+    """
     try:
         status = group.main(standalone_mode=False)
         sys.exit(status if isinstance(status, int) else 0)
@@ -76,6 +79,12 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except EdgeYoloError as error:
+        _fail(one_line(error, limit=1000), 1)
+    except ValueError as error:
+        # An argument that only the library can judge: an input size that the network cannot
+        # halve, a score below what suppression in the graph keeps.
+        if os.environ.get("EDGEYOLO_TRACEBACK"):
+            raise
         _fail(one_line(error, limit=1000), 1)
     except ModuleNotFoundError as error:
         if error.name != "cv2":

@@ -224,3 +224,13 @@ def test_a_killed_export_leaves_nothing_that_loads(shared: Path, tmp_path: Path)
             with pytest.raises(ArtifactError):
                 load(target)
     assert killed >= 3
+
+
+def test_a_size_that_the_network_cannot_halve_is_one_line(
+    run: Run, shared: Path, tmp_path: Path
+) -> None:
+    checkpoint = shared / "reference" / "checkpoint" / "yolov7_w6_w0125_nc7_synth.pt"
+    arguments = ["--to", "onnx", "--input-size", "96", "--output", tmp_path / "never"]
+    result = run("export", checkpoint, *arguments)
+    assert_one_line_failure(result, "multiples of 64")
+    assert not (tmp_path / "never").exists()
