@@ -28,7 +28,11 @@ from edgeyolo.calibration.tflite_ranges import (
     quantization,
     tensor_range,
 )
-from edgeyolo.calibration.tflite_samples import TensorSamples, collect, sampled_tensors
+from edgeyolo.calibration.tflite_samples import (
+    TensorSamples,
+    collect,
+    sampled_tensors,
+)
 from edgeyolo.tflite.graph import DECODE, Graph, Kind, Quantization
 
 # Clipping what hardly ever occurs beats any fixed rule here.
@@ -88,7 +92,8 @@ class TfliteCalibration:
             quantize_heads=full_integer,
         )
         activations = _activations(graph, plan, self.ranges)
-        return emit(graph, plan, activations, correct_biases(graph, plan, activations, self.pixels))
+        convolutions = correct_biases(graph, plan, activations, self.pixels)
+        return emit(graph, plan, activations, convolutions)
 
 
 def _ranges(
@@ -110,7 +115,9 @@ def _ranges(
         function = activation_function(branch)
         ranges.setdefault(raw, tensor_range(seen, function, estimator))
         activated = TensorSamples(
-            *(function(v) for v in (seen.rows, seen.low, seen.high, seen.mean_low, seen.mean_high))
+            function(seen.rows),
+            seen.weights,
+            *(function(v) for v in (seen.low, seen.high, seen.mean_low, seen.mean_high)),
         )
         lowest = function(seen.rows).min(axis=0)
         activated.low = np.minimum(activated.low, lowest)

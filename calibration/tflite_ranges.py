@@ -75,17 +75,18 @@ def tensor_range(
     low, high = float(lows.min()), float(highs.max())
     if estimator is not RangeEstimator.MSE:
         return low, high
-    values = samples.rows.reshape(-1)
-    if values.size > 65536:
-        values = values[:: values.size // 65536]
-    exact = function(values)
+    # Every so many rows are enough for one range.
+    every = max(1, samples.rows.size // 65536)
+    rows, weights = samples.rows[::every], samples.weights[::every]
+    weights = weights / (weights.sum() * rows.shape[1])
+    exact = function(rows)
     best, found = np.inf, (low, high)
     lower_ends = _TENSOR_SHRINKS if low < -0.05 * high else (1.0,)
     for upper in _TENSOR_SHRINKS:
         for lower in lower_ends:
             numbers = quantization(low * lower, high * upper)
-            stored = rounded(values, numbers.scales[0], numbers.zero_points[0])
-            error = float(np.square(function(stored) - exact).mean())
+            stored = rounded(rows, numbers.scales[0], numbers.zero_points[0])
+            error = float((weights @ np.square(function(stored) - exact)).sum())
             if error < best:
                 best, found = error, (low * lower, high * upper)
     return found
@@ -131,7 +132,7 @@ def channel_factors(
         for shrink in shrinks:
             candidate = widest * np.float32(shrink)
             stored = rounded(samples.rows, candidate * step, zero_point)
-            measured = np.square(function(stored) - exact).mean(axis=0)
+            measured = samples.weights @ np.square(function(stored) - exact)
             better = measured < error
             error = np.where(better, measured, error)
             factors = np.where(better, candidate, factors)
@@ -148,7 +149,9 @@ def error_of_one_range(
     """(C,) mean squared error behind the activation when all channels share one range."""
     numbers = quantization(*tensor_range(samples, function, estimator))
     stored = rounded(samples.rows, numbers.scales[0], numbers.zero_points[0])
-    error: NDArray[np.float32] = np.square(function(stored) - function(samples.rows)).mean(axis=0)
+    error: NDArray[np.float32] = samples.weights @ np.square(
+        function(stored) - function(samples.rows)
+    )
     return error
 
 

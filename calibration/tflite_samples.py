@@ -16,10 +16,14 @@ from edgeyolo.tflite.graph import DECODE, Graph, Kind, drop_unused
 from edgeyolo.tflite.writer import to_bytes
 
 # Rows kept per tensor, and bytes for all of them, whatever the number of pictures.
-_MOST_ROWS = 1536
+_MOST_ROWS = 3072
 _MOST_BYTES = 256 << 20
 # Two of them are the extremes.
 _FEWEST_ROWS_PER_PICTURE = 6
+
+# Weight of all extremes together. As heavy as the random rows they would forbid all clipping
+# (YOLOX-Nano: .246 AP in place of .29), left out the tails would go unseen.
+_EXTREMES_SHARE = 0.0125
 
 _ARITHMETIC = frozenset({Kind.ADD, Kind.SUB, Kind.MUL, Kind.DIV})
 
@@ -31,6 +35,7 @@ class TensorSamples:
     Attributes:
         rows: (n, C) float32: channel vectors at random places of all pictures, and each
             picture's smallest and largest value per channel, so that the tails are there.
+        weights: (n,) float32 with sum 1: how much each row counts in a mean.
         low: (C,) smallest value on any picture.
         high: (C,) largest value.
         mean_low: (C,) mean over the pictures of the smallest value on each.
@@ -38,6 +43,7 @@ class TensorSamples:
     """
 
     rows: NDArray[np.float32]
+    weights: NDArray[np.float32]
     low: NDArray[np.float32]
     high: NDArray[np.float32]
     mean_low: NDArray[np.float32]
@@ -47,6 +53,7 @@ class TensorSamples:
         """The samples of a tensor whose channels are *factors* (> 0) times these."""
         return TensorSamples(
             self.rows * factors,
+            self.weights,
             self.low * factors,
             self.high * factors,
             self.mean_low * factors,
@@ -89,23 +96,30 @@ def collect(
     run = _runner(graph, names)
     for pixels in batches:
         for name, values in run(pixels).items():
-            observed[name].append(_one_picture(values, per_picture, random))
-    return {name: _merged(parts) for name, parts in observed.items()}
+            observed[name].append(_one_picture(values, per_picture - 2, random))
+    return {name: _merged(parts, random) for name, parts in observed.items()}
 
 
 def _one_picture(
     values: NDArray[np.float32], most: int, random: np.random.Generator
 ) -> TensorSamples:
-    places = values.reshape(-1, values.shape[-1])
-    low, high = places.min(axis=0), places.max(axis=0)
-    chosen = random.integers(0, len(places), min(most - 2, len(places)))
-    rows = np.concatenate((places[chosen], low[None], high[None]))
-    return TensorSamples(rows, low, high, low, high)
+    vectors = values[0].reshape(-1, values.shape[-1])
+    low, high = vectors.min(axis=0), vectors.max(axis=0)
+    chosen = random.integers(0, len(vectors), min(most, len(vectors)))
+    rows = np.concatenate((vectors[chosen], low[None], high[None]))
+    weights = np.ones(len(rows), np.float32)
+    weights[-2:] = _EXTREMES_SHARE / (1 - _EXTREMES_SHARE) * len(chosen) / 2
+    return TensorSamples(rows, weights, low, high, low, high)
 
 
-def _merged(parts: list[TensorSamples]) -> TensorSamples:
+def _merged(parts: list[TensorSamples], random: np.random.Generator) -> TensorSamples:
+    rows = np.concatenate([part.rows for part in parts])
+    weights = np.concatenate([part.weights for part in parts])
+    # Shuffled, so that every n-th row is a fair sample as well.
+    order = random.permutation(len(rows))
     return TensorSamples(
-        np.concatenate([part.rows for part in parts]),
+        rows[order],
+        weights[order] / weights.sum(),
         np.minimum.reduce([part.low for part in parts]),
         np.maximum.reduce([part.high for part in parts]),
         np.stack([part.low for part in parts]).mean(axis=0),
@@ -114,7 +128,7 @@ def _merged(parts: list[TensorSamples]) -> TensorSamples:
 
 
 def _runner(graph: Graph, names: tuple[str, ...]) -> Any:
-    """pixels (1, H, W, 3) -> name -> values; the arrays hold until the next call."""
+    """A function: pixels (1, H, W, 3) to float values (B, H, W, C) by tensor name."""
     with needs("ai-edge-litert", extra="tflite"):
         from ai_edge_litert.interpreter import Interpreter
 
@@ -129,8 +143,12 @@ def _runner(graph: Graph, names: tuple[str, ...]) -> Any:
     source = interpreter.get_input_details()[0]
     index = {item["name"]: item["index"] for item in interpreter.get_output_details()}
 
+    count = int(source["shape"][0])
+
     def run(pixels: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
-        interpreter.set_tensor(source["index"], pixels.astype(source["dtype"], copy=False))
+        # A graph for several pictures sees the same one several times.
+        batch = np.repeat(pixels.astype(source["dtype"], copy=False), count, axis=0)
+        interpreter.set_tensor(source["index"], batch)
         interpreter.invoke()
         return {name: interpreter.get_tensor(place) for name, place in index.items()}
 
