@@ -54,11 +54,14 @@ class LiveCapture:
             self._reading.release()
 
     def _next(self) -> Frame | None:
+        asked_s = time.monotonic()
         lost_s: float | None = None
         wait_s = _FIRST_WAIT_S
         while not self._closed.is_set():
             if self._capture is None:
-                self._capture = self._open()
+                # The first picture has to be there in time, however many attempts that takes.
+                spent_s = time.monotonic() - asked_s if self._index == 0 else 0.0
+                self._capture = self._open(max(0.1, self._options.timeout_s - spent_s))
             picture = None if self._capture is None else self._grab()
             if picture is not None:
                 self._index += 1
@@ -68,7 +71,7 @@ class LiveCapture:
                 return None
             now_s = time.monotonic()
             lost_s = now_s if lost_s is None else lost_s
-            self._give_up_after(now_s - lost_s)
+            self._give_up_after(now_s - (asked_s if self._index == 0 else lost_s))
             self._closed.wait(wait_s)
             wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
         self._release()
@@ -100,14 +103,14 @@ class LiveCapture:
             "is it plugged in, free, and readable by this user?"
         )
 
-    def _open(self) -> Any:
+    def _open(self, timeout_s: float) -> Any:
         import cv2
 
         with _quiet():
             if self._network:
-                timeout_ms = round(self._options.timeout_s * 1000)
-                limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, timeout_ms]
-                limits += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, timeout_ms]
+                limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, round(timeout_s * 1000)]
+                silence_ms = round(self._options.timeout_s * 1000)
+                limits += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, silence_ms]
                 # No other backend may try: their error messages contain the address.
                 capture = cv2.VideoCapture(str(self._address), cv2.CAP_FFMPEG, limits)
             elif isinstance(self._address, str) and " ! " in self._address:

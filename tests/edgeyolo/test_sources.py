@@ -195,16 +195,18 @@ def test_a_stream_that_is_never_there_fails_within_its_timeout(scheme: str) -> N
     assert 0.5 < time.monotonic() - started < 3.0
 
 
-def test_a_server_that_accepts_and_says_nothing_fails_within_the_timeout() -> None:
+@pytest.mark.parametrize("scheme", ["rtsp", "http"])
+def test_a_server_that_accepts_and_says_nothing_fails_within_the_timeout(scheme: str) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
-        address = f"http://127.0.0.1:{silent.getsockname()[1]}/live"
+        address = f"{scheme}://127.0.0.1:{silent.getsockname()[1]}/live"
         source = open_source(address, SourceOptions(timeout_s=1.5))
         started = time.monotonic()
         with pytest.raises(SourceError, match="no picture within"):
             source.read()
-        assert time.monotonic() - started < 5.0
+        # 1.5 s of waiting, and a loaded test machine.
+        assert time.monotonic() - started < 2.5
 
 
 def test_a_recording_on_a_web_server_has_an_end(tmp_path: Path) -> None:
