@@ -369,8 +369,6 @@ class Trainer:
         return DistributedDataParallel(
             self.model,
             device_ids=[self.device] if self.device.type == "cuda" else None,
-            # With common statistics the buffers are equal anyway.
-            broadcast_buffers=not self.plan.recipe.sync_batch_norm,
             find_unused_parameters=isinstance(self.plan.recipe, YoloV7Recipe)
             and len(self.model.strides) == 4
             and not uses_auxiliary_heads(self.plan),

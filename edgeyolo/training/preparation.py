@@ -36,6 +36,7 @@ from edgeyolo.training.plan import TrainingPlan
 from edgeyolo.training.plan_parts import loss_for
 from edgeyolo.training.recipe import YoloV7Recipe
 from edgeyolo.training.request import TrainingRequest
+from edgeyolo.training.run_folder import CACHE
 from edgeyolo.training.transfer import transfer
 from edgeyolo.training.yolov7_loss import Assignment
 
@@ -91,7 +92,7 @@ def batches_for(
     request: TrainingRequest, plan: TrainingPlan, dataset: DetectionDataset, ranks: Ranks
 ) -> TrainingBatches:
     """This process's batches."""
-    folder = Path(request.output) / "cache" if request.cache is CacheMode.DISK else None
+    folder = Path(request.output) / CACHE if request.cache is CacheMode.DISK else None
     source = DatasetSource(dataset, plan.input_hw, cache=request.cache, cache_folder=folder)
     return TrainingBatches(
         source,
@@ -121,6 +122,10 @@ def starting_model(
     """
     architecture = request.architecture(len(dataset.class_names))
     loaded = None if request.weights is None else load_model(Path(request.weights))
+    if loaded is not None and loaded.spec.family is not architecture.family:
+        raise TrainingError(
+            f"{request.weights} is {loaded.spec.name}; {request.model} cannot start from it"
+        )
     if isinstance(plan.recipe, YoloV7Recipe):
         if loaded is not None and loaded.spec.anchors_px is not None:
             architecture = replace(architecture, anchors_px=loaded.spec.anchors_px)

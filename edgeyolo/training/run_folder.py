@@ -27,24 +27,30 @@ from edgeyolo.training.progress import ProgressLine
 
 LAST = "last.pt"
 BEST = "best.pt"
+CACHE = "cache"
 SaveCheckpoint = Callable[[Trainer, Path], None]
 
 
-def new_run_folder(folder: Path) -> Path:
-    """Make *folder*, which must be new or empty.
-
-    Raises:
-        OutputError: It holds something.
-    """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+def check_new_run(folder: Path) -> None:
+    """Raise :class:`OutputError` unless *folder* is free for a new run (it may hold a cache)."""
+    if folder.exists() and (
+        not folder.is_dir() or any(path.name != CACHE for path in folder.iterdir())
+    ):
         raise OutputError(
             f"{folder} exists; continue that run with --resume {folder}, or choose another --output"
         )
+
+
+def make_run_folder(folder: Path) -> None:
+    """Make *folder* where it is not there.
+
+    Raises:
+        OutputError: It cannot be made.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot make {folder}: {error.strerror}") from error
-    return folder
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

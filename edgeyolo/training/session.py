@@ -29,7 +29,8 @@ from edgeyolo.training.run_folder import (
     RunFolder,
     SaveCheckpoint,
     SilentRank,
-    new_run_folder,
+    check_new_run,
+    make_run_folder,
     write_json,
 )
 from edgeyolo.training.settings import as_plain, from_plain
@@ -117,21 +118,23 @@ def _trained(
             f"a batch of {request.batch} cannot be shared equally by {ranks.count} processes"
         )
     say = _say if ranks.first else _keep_silent
+    if ranks.first and not resuming:
+        check_new_run(folder)
     training, validation = datasets(request, say)
     state = _last_state(folder) if resuming else None
+    source = batches_for(request, plan, training, ranks)
+    if state is None:
+        model = starting_model(request, plan, training, source, say)
+    else:
+        model = build_architecture(from_plain(state["architecture"], Architecture))
     if ranks.first and not resuming:
-        new_run_folder(folder)
+        make_run_folder(folder)
         write_json(
             folder / "config.json",
             {"request": as_plain(request), "recipe": as_plain(plan.recipe)},
         )
         write_json(folder / "environment.json", environment(device))
     ranks.barrier()
-    source = batches_for(request, plan, training, ranks)
-    if state is None:
-        model = starting_model(request, plan, training, source, say)
-    else:
-        model = build_architecture(from_plain(state["architecture"], Architecture))
     spec = spec_of(model, training.class_names, plan.input_hw)
 
     def save(trainer: Trainer, path: Path) -> None:

@@ -130,6 +130,16 @@ def test_a_run_folder_is_never_overwritten(pictures: Path, tmp_path: Path) -> No
     assert [path.name for path in tmp_path.iterdir()] == ["precious.txt"]
 
 
+def test_weights_of_another_family_are_refused_and_leave_no_folder(
+    pictures: Path, tmp_path: Path
+) -> None:
+    train(request_for(pictures, tmp_path / "first", epochs=1, val=None))
+    weights = str(tmp_path / "first" / "last.pt")
+    with pytest.raises(TrainingError, match="yolox-custom; yolov7-tiny cannot start from it"):
+        train(request_for(pictures, tmp_path / "run", model="yolov7-tiny", weights=weights))
+    assert not (tmp_path / "run").exists()
+
+
 def test_resuming_what_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="is not the folder of a run"):
         resume(tmp_path)
