@@ -53,6 +53,7 @@ class Int8Meter:
     _stack: ExitStack = field(default_factory=ExitStack)
     _float: Predictor | None = None
     _expected: list[Detections] = field(default_factory=list)
+    _min_score: float = MIN_SCORE
 
     def __enter__(self) -> Int8Meter:
         self._float = self._open(self.float_file, self.float_contract)
@@ -71,6 +72,10 @@ class Int8Meter:
         """Of the float model itself: its AP, or 1 for agreement with itself."""
         if self.dataset is None:
             self._expected = self._detections(self.reference())
+            if not self.float_objects():
+                # Sure of nothing: then what it holds for possible must agree.
+                self._min_score = FAMILIES[self.contract.model.family].evaluation.min_score
+                self._expected = self._detections(self.reference())
             return Score(1.0, ScoreKind.AGREEMENT, len(self._expected))
         return self._ap(self.reference(), self.dataset)
 
@@ -107,7 +112,7 @@ class Int8Meter:
     def _detections(self, predictor: Predictor) -> list[Detections]:
         settings = replace(
             FAMILIES[predictor.model.family].evaluation,
-            min_score=MIN_SCORE,
+            min_score=self._min_score,
             iou_threshold=predictor.thresholds.iou_threshold,
             multi_label=False,
             max_detections=300,

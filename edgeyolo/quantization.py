@@ -112,6 +112,7 @@ class Int8Files:
         sensitivity: Where it was measured.
         device: What the time was measured on.
         dataset: What the score was measured on.
+        compared: Detections of the float model that agreement was counted on; ``None`` for AP.
     """
 
     files: VendorFiles
@@ -125,6 +126,7 @@ class Int8Files:
     sensitivity: Sensitivity | None
     device: str
     dataset: str
+    compared: int | None = None
 
     def accuracy(self) -> AccuracyRecord | None:
         """For the contract, where AP was measured."""
@@ -157,6 +159,8 @@ class Int8Files:
             f"{self.score.kind} on {self.score.pictures} pictures of {self.dataset}: "
             f"float {before:.4f}, INT8 {after:.4f} (drop {before - after:+.4f})"
         ]
+        if self.compared is not None:
+            lines.append(f"agreement was counted on {self.compared} detections of the float model")
         int8_ms, float_ms = self.score.network_ms, self.float_ms
         if int8_ms is not None and float_ms is not None:
             lines.append(
@@ -234,6 +238,7 @@ def write_int8(
         )
         float_ms = None if backend is Backend.TENSORRT else meter.float_ms
         device = meter.device
+        compared = None if meter.dataset is not None else meter.float_objects()
     assert model.score is not None
     score = model.score
     if backend is Backend.TENSORRT:
@@ -251,6 +256,7 @@ def write_int8(
         sensitivity=model.sensitivity,
         device=device,
         dataset=dataset_name(request),
+        compared=compared,
     )
 
 

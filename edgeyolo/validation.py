@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from edgeyolo.contract import AccuracyRecord
 from edgeyolo.data.dataset import DetectionDataset
 from edgeyolo.data.labels import read_dataset
 from edgeyolo.evaluation.coco import (
@@ -68,6 +69,7 @@ class Validation:
         model_name: ``"yolox-nano"``.
         runs_on: Backend and precision, or PyTorch.
         input_hw: Network input.
+        recorded: What an INT8 artifact's export measured, the float model's AP beside it.
     """
 
     report: CocoReport
@@ -76,6 +78,7 @@ class Validation:
     model_name: str
     runs_on: str
     input_hw: tuple[int, int]
+    recorded: AccuracyRecord | None = None
 
 
 def is_artifact(path: Path) -> bool:
@@ -110,6 +113,7 @@ def validate(request: ValidationRequest, progress: Progress | None = None) -> Va
             model_name=predictor.model.name,
             runs_on=f"{contract.backend} {contract.precision}" if contract else "PyTorch",
             input_hw=predictor.model.input_hw,
+            recorded=contract.measured.accuracy if contract else None,
         )
 
 

@@ -117,6 +117,7 @@ def command(
                 "dataset": found.dataset.name,
                 "label_problems": problems,
                 "elapsed_s": round(elapsed_s, 3),
+                "recorded": found.recorded,
                 **found.report.as_dict(),
             }
         )
@@ -124,6 +125,11 @@ def command(
     height, width = found.input_hw
     click.echo(f"{found.model_name}, {found.runs_on}, input {height}x{width}")
     click.echo(found.report.text(per_class=per_class))
+    if found.recorded is not None and found.recorded.float_ap is not None:
+        click.echo(
+            f"AP at export, on {found.recorded.images} pictures of {found.recorded.dataset}: "
+            f"float {found.recorded.float_ap:.4f}, INT8 {found.recorded.ap:.4f}"
+        )
     if problems:
         options.say(f"{problems} problems in the labels; see: edgeyolo data check {annotations}")
 
