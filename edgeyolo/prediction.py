@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from edgeyolo.atomic import atomic_file, write_text
 from edgeyolo.coco_names import COCO_CATEGORY_IDS, COCO_NAMES
 from edgeyolo.detections import Detections
 from edgeyolo.drawing import draw
-from edgeyolo.errors import OutputError, SourceError
+from edgeyolo.errors import OutputError, SourceError, one_line
 from edgeyolo.pictures import SUFFIXES, list_pictures, read_picture
 from edgeyolo.predictor import Predictor
+from edgeyolo.recording import VideoRecorder
 
 Progress = Callable[[str], None]
 
@@ -138,72 +140,36 @@ def _predict_video(
 ) -> Iterator[FramePrediction]:
     import cv2
 
-    capture = cv2.VideoCapture(str(source))
-    try:
+    with ExitStack() as stack:
+        capture = cv2.VideoCapture(str(source))
+        stack.callback(capture.release)
         ok, frame = capture.read() if capture.isOpened() else (False, None)
         if not ok or frame is None:
             raise SourceError(f"{source} is neither a picture nor a video that OpenCV can read")
-        rate = capture.get(cv2.CAP_PROP_FPS) or 25.0
-        writer = None if save is None else _VideoWriter(save / f"{source.stem}.mp4", rate)
-        try:
-            number = 0
-            while ok:
-                current = np.asarray(frame, np.uint8)
-                detections = find(current)
-                if writer is not None:
-                    writer.add(draw(current, detections))
-                hw = (current.shape[0], current.shape[1])
-                yield FramePrediction(f"{source.name}#{number}", hw, detections)
-                number += 1
-                if number % 100 == 0:
-                    progress(f"{number} frames")
-                ok, frame = capture.read()
-            if writer is not None:
-                writer.finish()
-        finally:
-            if writer is not None:
-                writer.close()
-    finally:
-        capture.release()
+        recorder = None
+        if save is not None:
+            fps = capture.get(cv2.CAP_PROP_FPS) or 25.0
+            recorder = stack.enter_context(VideoRecorder(save / f"{source.stem}.mp4", fps))
+        number = 0
+        while ok:
+            current = np.asarray(frame, np.uint8)
+            detections = find(current)
+            if recorder is not None:
+                recorder.write(draw(current, detections))
+            hw = (current.shape[0], current.shape[1])
+            yield FramePrediction(f"{source.name}#{number}", hw, detections)
+            number += 1
+            if number % 100 == 0:
+                progress(f"{number} frames")
+            ok, frame = capture.read()
 
 
 def _write_picture(path: Path, frame_bgr: NDArray[np.uint8]) -> None:
     import cv2
 
-    suffix = path.suffix.lower() if path.suffix.lower() != ".webp" else ".png"
-    ok, data = cv2.imencode(suffix, frame_bgr)
-    if not ok:
-        raise OutputError(f"OpenCV cannot write {path.suffix} pictures; convert {path.name} first")
+    try:
+        _, data = cv2.imencode(path.suffix.lower(), frame_bgr)
+    except cv2.error as error:
+        raise OutputError(f"cannot write {path}: {one_line(error)}") from error
     with atomic_file(path) as temporary:
         temporary.write_bytes(data.tobytes())
-
-
-class _VideoWriter:
-    """An MP4 that gets its name only when it is complete."""
-
-    def __init__(self, path: Path, rate: float) -> None:
-        self._path = path
-        self._part = path.with_name(f".{path.stem}.part.mp4")
-        self._rate = rate
-        self._writer: Any = None
-
-    def add(self, frame_bgr: NDArray[np.uint8]) -> None:
-        import cv2
-
-        if self._writer is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            height, width = frame_bgr.shape[:2]
-            code = cv2.VideoWriter.fourcc(*"mp4v")
-            self._writer = cv2.VideoWriter(str(self._part), code, self._rate, (width, height))
-            if not self._writer.isOpened():
-                raise OutputError(f"OpenCV cannot write a video to {self._path}")
-        self._writer.write(frame_bgr)
-
-    def finish(self) -> None:
-        self._writer.release()
-        self._part.replace(self._path)
-
-    def close(self) -> None:
-        if self._writer is not None:
-            self._writer.release()
-        self._part.unlink(missing_ok=True)
