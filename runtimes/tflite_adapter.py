@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,6 +47,9 @@ class TfliteRuntime:
             raise ArtifactError(f"{file}: its contract is not UTF-8 text") from error
 
     def report(self) -> RuntimeReport:
+        # Slow to import, and nothing on the way to the first detection needs it.
+        import importlib.metadata
+
         precisions = (Precision.FP32, Precision.FP16, Precision.INT8)
         for package in ("ai-edge-litert", "tflite-runtime"):
             try:

@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "val": ("val_command", "Measure COCO accuracy on labelled pictures."),
     "benchmark": ("benchmark_command", "Measure artifacts side by side: speed, memory, accuracy."),
     "camera": ("camera_command", "Find objects in what a camera sees."),
+    "package": ("package_command", "Pack an artifact for a device or an inference server."),
     "verify": ("verify_command", "Compare an artifact with its checkpoint on pictures."),
     "adopt": ("adopt_command", "Give a foreign ONNX detector a contract."),
     "inspect": ("inspect_command", "Say what a file is and whether it is sound."),
