@@ -212,31 +212,21 @@ def test_what_was_trained_exports_with_parity(pictures: Path, tmp_path: Path, mo
     assert exported.artifact.contract.model.class_names == NAMES
 
 
-def run_in_a_process(request: TrainingRequest | Path, processes: int = 1) -> subprocess.Popen[str]:
-    """``edgeyolo.training.session`` in its own process, or several under torchrun."""
-    call = (
-        f"resume(Path({str(request)!r}))"
-        if isinstance(request, Path)
-        else "train(from_plain(json.loads(sys.argv[1]), TrainingRequest))"
-    )
+def run_under_torchrun(request: TrainingRequest, processes: int) -> subprocess.Popen[str]:
+    """The training in several processes of one thread each."""
     program = (
-        "import json, sys, torch; from pathlib import Path; torch.set_num_threads(1)\n"
+        "import json, sys, torch\n"
         "from edgeyolo.training.request import TrainingRequest\n"
-        "from edgeyolo.training.session import resume, train\n"
+        "from edgeyolo.training.session import train\n"
         "from edgeyolo.training.settings import from_plain\n"
-        f"{call}\n"
+        "torch.set_num_threads(1)\n"
+        "train(from_plain(json.loads(sys.argv[1]), TrainingRequest))\n"
     )
-    file = (
-        Path(request if isinstance(request, Path) else request.output).parent
-        / f"program_{time.monotonic_ns()}.py"
-    )
+    file = Path(request.output).parent / "program.py"
     file.write_text(program)
-    launcher = [sys.executable]
-    if processes > 1:
-        launcher += ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
-    plain = "" if isinstance(request, Path) else json.dumps(as_plain(request))
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     return subprocess.Popen(
-        [*launcher, str(file), plain],
+        [*torchrun, f"--nproc_per_node={processes}", str(file), json.dumps(as_plain(request))],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         stdout=subprocess.DEVNULL,
@@ -257,8 +247,9 @@ def test_two_processes_train_what_one_does(pictures: Path, tmp_path: Path) -> No
     They start from weights that know something: the predictions of an untrained network are
     so alike that rounding decides which of them is matched with an object.
     """
+    torch.set_num_threads(1)
     settings = ("multiscale=false", "evaluation_interval=0", "augmentation.mosaic=0")
-    start = {"epochs": 25, "val": None, "settings": (*settings, "lr_per_picture=0.001")}
+    start = {"epochs": 20, "val": None, "settings": (*settings, "lr_per_picture=0.001")}
     train(request_for(pictures, tmp_path / "start", **start))
     both = {
         "epochs": 20,
@@ -266,8 +257,8 @@ def test_two_processes_train_what_one_does(pictures: Path, tmp_path: Path) -> No
         "weights": str(tmp_path / "start" / "last.pt"),
         "settings": (*settings, "lr_per_picture=1e-4"),
     }
-    finished(run_in_a_process(request_for(pictures, tmp_path / "one", **both)))
-    finished(run_in_a_process(request_for(pictures, tmp_path / "two", **both), processes=2))
+    train(request_for(pictures, tmp_path / "one", **both))
+    finished(run_under_torchrun(request_for(pictures, tmp_path / "two", **both), processes=2))
     logs: list[list[float]] = []
     accuracies: list[float] = []
     for name in ("one", "two"):
