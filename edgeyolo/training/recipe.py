@@ -52,7 +52,7 @@ class YoloxRecipe(Recipe):
     floor_ratio: float = setting(0.05, "last learning rate over the peak")
     multiscale_interval: int = setting(10, "iterations between changes of the input size")
     multiscale_units: tuple[int, int] = setting(
-        (15, 25), "smallest and largest shorter side, in units of 32 pixels"
+        (15, 25), "smallest and largest input height, in units of 32 pixels"
     )
     augmentation: YoloxAugmentation = dataclasses.field(default_factory=YoloxAugmentation)
 
@@ -125,7 +125,7 @@ def recipe_for(
         fine_tuning: Start from trained weights: YOLOv7's "custom" set, YOLOX with less.
     """
     if architecture.family is Family.YOLOX:
-        recipe = _yolox_recipe(architecture.variant, epochs, min(input_hw) / 32)
+        recipe = _yolox_recipe(architecture.variant, epochs, input_hw[0] / 32)
         return replace(recipe, lr_per_picture=recipe.lr_per_picture / 10) if fine_tuning else recipe
     if len(architecture.anchors_px or ()) == 4:
         kind, seven = "p6", YoloV7Recipe(final_ratio=0.2, assignment=Assignment.AUXILIARY_OTA)

@@ -248,6 +248,17 @@ def test_multiscale_draws_the_published_sizes() -> None:
         assert all(sizes[i] == sizes[i - i % 10] for i in range(len(sizes)))
 
 
+@pytest.mark.parametrize("input_hw", [(640, 320), (320, 640)])
+def test_multiscale_varies_around_inputs_that_are_not_square(input_hw: tuple[int, int]) -> None:
+    recipe = recipe_for(VARIANTS["yolox-s"].architecture, epochs=300, input_hw=input_hw)
+    plan = TrainingPlan(model="s", epochs=300, batch=8, input_hw=input_hw, recipe=recipe)
+    sizes = {input_size_at(plan, 32, i) for i in range(2000)}
+    for axis in (0, 1):
+        sides = [size[axis] / input_hw[axis] for size in sizes]
+        assert min(sides) == pytest.approx(0.75, abs=0.1)
+        assert max(sides) == pytest.approx(1.25, abs=0.1)
+
+
 def test_the_recipe_of_another_family_is_refused() -> None:
     plan = plan_for(Family.YOLOV7)
     with pytest.raises(TrainingError, match="cannot be trained with a YoloV7Recipe"):
