@@ -20,8 +20,8 @@ from edgeyolo.errors import needs
 from edgeyolo.tflite.graph import DECODE, ConvOptions, Graph, Operator, Quantization
 
 # Of all tensors alive at once, float and simulated.
-_MOST_BYTES = 600 << 20
-_MOST_PICTURES = 16
+_MOST_BYTES = 900 << 20
+_MOST_PICTURES = 32
 
 
 def pictures_for(graph: Graph) -> int:

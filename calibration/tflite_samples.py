@@ -21,10 +21,9 @@ _MOST_BYTES = 256 << 20
 # Two of them are the extremes.
 _FEWEST_ROWS_PER_PICTURE = 6
 
-# Weight of all extremes together. As heavy as the random rows they would forbid all clipping
-# (YOLOX-Nano: .246 AP in place of .29), left out the tails would go unseen.
-_EXTREMES_SHARE = 0.0125
-
+# Weight of all extremes together. As heavy as the random rows they forbid all clipping, left out
+# the tails go unseen. YOLOX-Nano (.2902 in float): .281 AP with 0.04, .284 with 0.1.
+_EXTREMES_SHARE = 0.1
 _ARITHMETIC = frozenset({Kind.ADD, Kind.SUB, Kind.MUL, Kind.DIV})
 
 
