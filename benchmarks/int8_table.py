@@ -23,8 +23,9 @@ from edgeyolo.weights import cache_folder
 def main() -> None:
     """Print the table, one row as soon as it is measured."""
     arguments = _arguments()
-    print(f"machine: {platform.machine()}, {platform.system()}; calibration: the first number of")
-    print("each row is the float AP of the same runtime\n")
+    print(
+        f"machine: {platform.machine()}, {platform.system()}; float is the same runtime in FP32\n"
+    )
     print("| backend | algorithm | float | INT8 | drop | time INT8 / float |")
     print("| --- | --- | --- | --- | --- | --- |")
     for backend in arguments.backend:
