@@ -118,10 +118,11 @@ def command(
 def parity_line(parity: ParityRecord) -> str:
     """A parity record for people."""
     verdict = "passed" if parity.passed else f"FAILED ({parity.note})"
+    remark = f"; {parity.note}" if parity.passed and parity.note else ""
     return (
         f"parity {verdict}: {parity.matched} of {parity.reference} detections on "
         f"{parity.images} pictures ({parity.image_source}), boxes within "
-        f"{parity.max_box_error_px:.3g} px, scores within {parity.max_score_error:.2g}"
+        f"{parity.max_box_error_px:.3g} px, scores within {parity.max_score_error:.2g}{remark}"
     )
 
 
