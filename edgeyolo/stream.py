@@ -202,8 +202,10 @@ class _Pipeline:
         self._sources = sources
         self._newest_only = mode is StreamMode.LATENCY
         self._settings = settings
+        # One source alone must be able to fill a batch, or driver and capture wait for each other.
+        waiting_frames = max(_WAITING_FRAMES, predictor.input.batch or 1)
         self._intake = Intake[Frame](
-            len(sources), 1 if self._newest_only else _WAITING_FRAMES, self._newest_only
+            len(sources), 1 if self._newest_only else waiting_frames, self._newest_only
         )
         self.outlet = Outlet[_Done](1 if self._newest_only else _WAITING_RESULTS)
         self._driver = threading.Thread(target=self._drive, name="edgeyolo-stream", daemon=True)

@@ -109,7 +109,7 @@ def stream_threads() -> list[str]:
 
 
 @pytest.mark.parametrize("backend", [Backend.ONNX, Backend.OPENVINO])
-@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("batch", [1, 3, 5])
 def test_every_frame_comes_in_order_with_the_detections_of_predict(
     quadrants: Quadrants, backend: Backend, batch: int
 ) -> None:
