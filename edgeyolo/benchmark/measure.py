@@ -34,9 +34,9 @@ from edgeyolo.benchmark.records import (
 )
 from edgeyolo.benchmark.sensors import Sensors
 from edgeyolo.machine import this_machine
-from edgeyolo.validation import ValidationRequest, validate
 
 Progress = Callable[[str], None]
+AccuracyMeasure = Callable[[Path], Accuracy]
 _PICTURE_SIDE = 640
 _PACKAGES = (
     "edgeyolo",
@@ -53,12 +53,16 @@ _PACKAGES = (
 )
 
 
-def measure(request: BenchmarkRequest, progress: Progress) -> BenchmarkReport:
+def measure(
+    request: BenchmarkRequest, progress: Progress, accuracy: AccuracyMeasure | None = None
+) -> BenchmarkReport:
     """Measure speed and memory in turns, then accuracy one after the other.
 
     Args:
         request: What and how long.
         progress: Told each step in a line.
+        accuracy: Evaluates an artifact; given rather than imported, since a device has no use for
+            what it needs. ``None`` measures no accuracy.
 
     Raises:
         EdgeYoloError: An artifact does not load or run here, or the frames or labels cannot be
@@ -82,7 +86,11 @@ def measure(request: BenchmarkRequest, progress: Progress) -> BenchmarkReport:
             report = sensors.report()
         for record in records:
             record.finish(request.pictures)
-    figures = [record.figures(_accuracy(record, request, progress)) for record in records]
+    figures = []
+    for record in records:
+        if accuracy is not None:
+            progress(f"accuracy of {record.name}")
+        figures.append(record.figures(accuracy(record.path) if accuracy else None))
     return BenchmarkReport(
         request=request,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -196,29 +204,6 @@ class _Record:
 
     def _keep(self, name: str, values_ms: list[float]) -> None:
         self.times_ms.setdefault(name, []).extend(values_ms)
-
-
-def _accuracy(record: _Record, request: BenchmarkRequest, progress: Progress) -> Accuracy | None:
-    if request.annotations is None:
-        return None
-    progress(f"accuracy of {record.name}")
-    found = validate(
-        ValidationRequest(
-            model=record.path,
-            annotations=request.annotations,
-            images=request.images,
-            matching=request.matching,
-            limit=request.limit,
-            device=request.device,
-            threads=request.threads,
-        )
-    )
-    return Accuracy(
-        ap=found.report.ap,
-        ap50=found.report.ap50,
-        pictures=found.report.pictures,
-        dataset=found.dataset.name,
-    )
 
 
 def _versions() -> dict[str, str]:

@@ -13,7 +13,6 @@ from edgeyolo.benchmark.messages import Picture
 from edgeyolo.benchmark.sensors import SensorReport
 from edgeyolo.contract import Contract
 from edgeyolo.errors import UnsupportedError
-from edgeyolo.evaluation.coco import ClassMatching
 from edgeyolo.machine import Machine
 
 STAGES = ("prepare", "network", "finish")
@@ -30,8 +29,6 @@ class BenchmarkRequest:
         rounds: Times that every artifact has its turns.
         seconds: Length of one turn; an artifact has four in a round.
         device, threads: As for ``edgeyolo.load``.
-        annotations: Labels to measure accuracy with; ``None`` measures none.
-        images, matching, limit: As for ``edgeyolo val``.
         pictures: Frames to return with detections drawn.
     """
 
@@ -42,10 +39,6 @@ class BenchmarkRequest:
     seconds: float = 1.0
     device: str = "auto"
     threads: int | None = None
-    annotations: Path | None = None
-    images: Path | None = None
-    matching: ClassMatching = ClassMatching.STRICT
-    limit: int | None = None
     pictures: int = 0
 
     def __post_init__(self) -> None:

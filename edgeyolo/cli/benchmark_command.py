@@ -67,10 +67,29 @@ def command(
     from edgeyolo.benchmark import tables
     from edgeyolo.benchmark.measure import measure
     from edgeyolo.benchmark.records import BenchmarkRequest
-    from edgeyolo.evaluation.coco import ClassMatching
+    from edgeyolo.errors import needs
 
     if len({path.resolve() for path in artifacts}) != len(artifacts):
         raise click.UsageError("an artifact is named twice; name each once")
+    accuracy = None
+    if annotations is not None:
+        # The one part that needs more than a device has.
+        with needs("PyYAML", extra="eval"):
+            from edgeyolo.benchmark.accuracy import CocoAccuracy
+            from edgeyolo.evaluation.coco import ClassMatching
+            from edgeyolo.validation import ValidationRequest
+
+        accuracy = CocoAccuracy(
+            ValidationRequest(
+                model=artifacts[0],
+                annotations=annotations,
+                images=images,
+                matching=ClassMatching(match_classes),
+                limit=limit,
+                device=device,
+                threads=threads,
+            )
+        )
     report = measure(
         BenchmarkRequest(
             artifacts=artifacts,
@@ -80,13 +99,10 @@ def command(
             seconds=seconds,
             device=device,
             threads=threads,
-            annotations=annotations,
-            images=images,
-            matching=ClassMatching(match_classes),
-            limit=limit,
             pictures=3 if html_file else 0,
         ),
         options.say,
+        accuracy,
     )
     if csv_file is not None:
         write_text(csv_file, tables.as_csv(report))

@@ -8,15 +8,17 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 from click.testing import CliRunner, Result
 
-from edgeyolo.artifact import sha256_of
+from edgeyolo.artifact import save_artifact, sha256_of
 from edgeyolo.benchmark.records import STAGES
 from edgeyolo.cli.main import group
-from edgeyolo.errors import ArtifactError, BackendError, SourceError
+from edgeyolo.errors import ArtifactError, BackendError, SourceError, UnsupportedError
+from edgeyolo.spec import Backend
 from edgeyolo.validation import ValidationRequest, validate
-from tests.edgeyolo.conftest import SIDE
+from tests.edgeyolo.conftest import SIDE, quadrant_contract, quadrant_model
 
 SHORT = ("--source", "pattern:160x120#4", "--rounds", "2", "--seconds", "0.05", "--threads", "1")
 
@@ -147,6 +149,25 @@ def test_frames_that_cannot_be_repeated_are_refused(quadrant_artifact: Path, sou
     result = run(quadrant_artifact, "--source", source)
     assert isinstance(result.exception, SourceError)
     assert source in str(result.exception)
+
+
+def test_a_batch_counts_as_so_many_pictures(tmp_path: Path) -> None:
+    file = tmp_path / "model.onnx"
+    onnx.save(quadrant_model(4), file)
+    folder = tmp_path / "batch-of-four"
+    save_artifact(folder, quadrant_contract(Backend.ONNX, file.name, 4), {file.name: file})
+    result = run(folder, *SHORT, "--json")
+    assert result.exit_code == 0, result.output
+    (figures,) = json.loads(result.stdout)["artifacts"]
+    assert figures["batch"] == 4
+    # The rate comes from the mean, the time is a median: a busy machine moves them apart.
+    assert 0.2 < figures["bare_per_s"] * figures["bare_ms"] / 4e3 < 2
+
+
+def test_a_turn_that_is_too_short_for_a_stream_is_refused(quadrant_artifact: Path) -> None:
+    result = run(quadrant_artifact, "--rounds", "1", "--seconds", "0.0000001")
+    assert isinstance(result.exception, UnsupportedError)
+    assert "--seconds" in str(result.exception)
 
 
 def test_an_artifact_named_twice_is_wrong_usage(quadrant_artifact: Path) -> None:

@@ -15,9 +15,11 @@ import cv2
 import numpy as np
 import pytest
 
+from edgeyolo.benchmark.accuracy import CocoAccuracy
 from edgeyolo.benchmark.html_report import as_html
 from edgeyolo.benchmark.measure import measure
 from edgeyolo.benchmark.records import BenchmarkReport, BenchmarkRequest
+from edgeyolo.validation import ValidationRequest
 from tests.edgeyolo.benchmark.test_benchmark_command import labelled_quarters
 
 PHONE_WH, DESKTOP_WH = (390, 4200), (1280, 2600)
@@ -50,10 +52,10 @@ def report(two_artifacts: tuple[Path, Path], tmp_path: Path) -> BenchmarkReport:
             rounds=1,
             seconds=0.05,
             threads=1,
-            annotations=annotations,
             pictures=2,
         ),
         lambda _: None,
+        CocoAccuracy(ValidationRequest(model=two_artifacts[0], annotations=annotations)),
     )
 
 
