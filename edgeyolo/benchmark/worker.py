@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import os
+import signal
 import sys
 import time
 from collections import Counter
@@ -173,6 +174,8 @@ def main() -> None:
     # Vendors print to stdout; the answers keep the real one.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
+    # Ctrl-C reaches the whole group; who asked says so, and ends this process.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     serve(sys.stdin.buffer, answers)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +44,27 @@ def test_a_device_needs_no_workstation_package(
     done = run(name, *arguments)
     assert done.returncode == 0, done.stderr
     assert done.stdout
+
+
+def test_ctrl_c_ends_the_benchmark_in_one_line(quadrant_artifact: Path) -> None:
+    command = [sys.executable, "-c", PROGRAM, "benchmark", str(quadrant_artifact)]
+    with subprocess.Popen(
+        [*command, "--seconds", "20"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as running:
+        assert running.stderr is not None
+        assert running.stderr.readline() == "loading quadrants\n"
+        assert running.stderr.readline() == "round 1 of 5\n"
+        # As a terminal does it: to the measuring process as well.
+        os.killpg(running.pid, signal.SIGINT)
+        out, err = running.communicate(timeout=20)
+        with pytest.raises(ProcessLookupError):
+            os.killpg(running.pid, 0)
+    assert (running.returncode, out, err.strip()) == (130, "", "edgeyolo: interrupted")
 
 
 def test_accuracy_names_the_extra_that_it_needs(quadrant_artifact: Path, tmp_path: Path) -> None:
