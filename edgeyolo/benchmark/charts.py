@@ -12,6 +12,8 @@ from edgeyolo.benchmark.records import STAGES, ArtifactFigures
 # A small view, so that its text keeps a legible size on a phone.
 _WIDTH, _HEIGHT = 360, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40, 14, 24, 38
+# Room of one number, in the units of the view.
+_LABEL_WIDTH, _LABEL_HEIGHT = 14, 12
 _STAGE_CLASSES = dict(zip(STAGES, ("one", "two", "three"), strict=True))
 _STAGE_TEXTS = {"prepare": "letterbox", "network": "network", "finish": "decode and suppression"}
 
@@ -84,12 +86,12 @@ def accuracy_chart(points: Sequence[Point]) -> str:
             f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
             f'<text x="{_LEFT - 5}" y="{y + 4:.1f}" text-anchor="end">{ap:.1f}</text>'
         )
-    for point in points:
-        x, y = x_of(point.latency_ms), y_of(point.ap)
+    places = [(x_of(point.latency_ms), y_of(point.ap)) for point in points]
+    for point, (x, y), label_y in zip(points, places, label_heights(places), strict=True):
         kind = "full" if point.measured else "hollow"
         parts.append(
-            f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="9"/>'
-            f'<text class="inside" x="{x:.1f}" y="{y + 4:.1f}" text-anchor="middle">'
+            f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="4.5"/>'
+            f'<text class="label" x="{x:.1f}" y="{label_y:.1f}" text-anchor="middle">'
             f"{point.number}</text>"
         )
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
@@ -102,6 +104,30 @@ def accuracy_chart(points: Sequence[Point]) -> str:
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
         f'aria-label="accuracy against latency">{"".join(parts)}</svg>'
     )
+
+
+def label_heights(places: Sequence[tuple[float, float]]) -> list[float]:
+    """A base line for the number of each point, so that numbers of near points stand apart.
+
+    Args:
+        places: x and y of each point.
+    """
+    taken: list[tuple[float, float]] = []
+    for x, y in places:
+        # Above the point, higher and higher, and below it where the chart ends.
+        above = [y - 8 - step * _LABEL_HEIGHT for step in range(2 * len(places))]
+        below = [y + 18 + step * _LABEL_HEIGHT for step in range(2 * len(places))]
+        candidates = [height for height in above if height > _TOP] + below
+        free = [
+            height
+            for height in candidates
+            if all(
+                abs(x - other_x) >= _LABEL_WIDTH or abs(height - other_y) >= _LABEL_HEIGHT
+                for other_x, other_y in taken
+            )
+        ]
+        taken.append((x, free[0] if free else candidates[0]))
+    return [height for _, height in taken]
 
 
 def _time_range(times_ms: list[float]) -> tuple[float, float]:

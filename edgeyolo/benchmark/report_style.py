@@ -31,7 +31,7 @@ th, td {
 th { color: var(--soft); font-weight: 600; vertical-align: bottom; }
 th:first-child, td:first-child { text-align: left; }
 tbody th:first-child { white-space: nowrap; }
-tbody th { color: var(--ink); }
+tbody th { color: var(--ink); vertical-align: middle; }
 .number {
   display: inline-block; min-width: 1.5em; text-align: center; border-radius: 1em;
   background: var(--one); color: var(--back); font-size: .8em; font-weight: 600;
@@ -46,13 +46,13 @@ svg { display: block; width: 100%; max-width: 34rem; height: auto; }
 svg text { fill: var(--ink); font: 11px system-ui, sans-serif; }
 svg .grid { stroke: var(--line); } svg .full { fill: var(--one); stroke: var(--one); }
 svg .hollow { fill: var(--back); stroke: var(--one); stroke-width: 1.5; }
-svg .inside { fill: var(--back); font-weight: 600; } svg .hollow + .inside { fill: var(--ink); }
+svg .label { font-weight: 600; }
 .pictures {
   display: grid; gap: .8rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr));
 }
 figure { margin: 0; } figure img { width: 100%; height: auto; display: block; border-radius: 4px; }
 figcaption { font-size: .875rem; color: var(--soft); }
-@media (max-width: 40rem) {
+@media (max-width: 62rem) {
   .stacked thead { display: none; }
   .stacked tr { display: block; margin-bottom: .8rem; background: var(--card); padding: .5rem; }
   .stacked th, .stacked td {
