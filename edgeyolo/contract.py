@@ -144,7 +144,9 @@ class ParityRecord:
         max_box_error_px: Largest corner difference of matched boxes, network-input pixels.
         max_score_error: Largest score difference of matched boxes.
         mean_iou: Mean IoU of matched boxes.
-        max_raw_error: Largest relative difference of raw outputs, where they were compared.
+        max_raw_error: Largest difference before suppression, where that was compared: of corners
+            relative to box side plus stride, and of scores.
+        mean_raw_error: Mean of the same over all anchors.
         note: First diverging node, or why a limit differs.
     """
 
@@ -158,6 +160,7 @@ class ParityRecord:
     max_score_error: float
     mean_iou: float
     max_raw_error: float | None = None
+    mean_raw_error: float | None = None
     note: str = ""
 
 

@@ -242,6 +242,7 @@ class _Tally:
             max_score_error=self.score,
             mean_iou=self.iou_sum / self.matched if self.matched else 1.0,
             max_raw_error=self.dense,
+            mean_raw_error=mean if self.dense_count else None,
             note="; ".join(problems) or self._remark(mean),
         )
 
