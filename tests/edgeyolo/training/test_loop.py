@@ -112,10 +112,10 @@ def test_the_loss_falls(family: Family) -> None:
     recorder = Recorder()
     plan = plan_for(family, epochs=4, **({"nominal_batch": 4} if family is Family.YOLOV7 else {}))
     trainer_for(plan, family, batches=15, observer=recorder).fit()
-    # The L1 term of YOLOX joins in the last epoch, so the parts that are always there count.
-    first, last = recorder.rows[0], recorder.rows[-1]
-    for part in ("box", "class"):
-        assert last[f"loss/{part}"] < first[f"loss/{part}"], part
+    # Without the L1 term of YOLOX, which joins in the last epoch; and no part by itself: YOLOX's
+    # class target is the overlap of the match, so better boxes raise what the class loss can reach.
+    first, last = (row["loss/total"] - row.get("loss/l1", 0.0) for row in recorder.rows[::3])
+    assert last < 0.95 * first
 
 
 @pytest.mark.parametrize("family", FAMILIES)
