@@ -280,9 +280,7 @@ def test_ctrl_c_ends_a_program_that_streams(tmp_path: Path, quadrants: Quadrants
     program = tmp_path / "program.py"
     program.write_text(
         f"""
-import signal, sys, threading
-# A shell that starts the tests in the background lets them ignore Ctrl-C, and so this program.
-signal.signal(signal.SIGINT, signal.default_int_handler)
+import sys, threading
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from conftest import quadrant_contract
 from edgeyolo.predictor import Predictor
