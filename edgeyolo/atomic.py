@@ -76,9 +76,9 @@ def _check_replaceable(path: Path, marker: str) -> None:
     if path.is_file():
         raise OutputError(f"{path} is a file, a folder is to be written there; choose another name")
     try:
-        foreign = path.is_dir() and not (path / marker).exists() and any(path.iterdir())
-    except FileNotFoundError:
-        return  # another process is replacing it at this moment
+        foreign = _is_foreign(path, marker)
+    except (FileNotFoundError, NotADirectoryError):
+        return  # nothing there, or another process is replacing it at this moment
     except OSError as error:
         raise _cannot_write(path, error) from error
     if foreign:
@@ -86,6 +86,16 @@ def _check_replaceable(path: Path, marker: str) -> None:
             f"{path} exists and was not written by this command (no {marker} in it); "
             "nothing there was touched, choose another name"
         )
+
+
+def _is_foreign(path: Path, marker: str) -> bool:
+    """Whether the folder holds something but no *marker*; judged on one and the same folder."""
+    while True:
+        before = path.stat()
+        names = os.listdir(path)
+        # Another process may have replaced the folder in between, and be removing the old one.
+        if os.path.samestat(before, path.stat()):
+            return bool(names) and marker not in names
 
 
 def write_text(path: Path, text: str) -> None:

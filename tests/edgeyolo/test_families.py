@@ -98,10 +98,10 @@ def toy_heads(spec: ModelSpec, seed: int, activated: bool, nchw: bool) -> list[N
     anchors = 1 if spec.anchors_px is None else len(spec.anchors_px[0])
     heads = []
     for stride in spec.strides:
-        for width in (4, 1, spec.num_classes):
+        for part, width in enumerate((4, 1, spec.num_classes)):
             shape = (2, 64 // stride, 96 // stride, anchors * width)
             values = rng.normal(0, 2, shape).astype(np.float32)
-            if activated and width != 4:
+            if activated and part > 0:
                 values = sigmoid(values)
             if nchw:  # what a transposed view of an NCHW output looks like
                 values = np.ascontiguousarray(values.transpose(0, 3, 1, 2)).transpose(0, 2, 3, 1)
