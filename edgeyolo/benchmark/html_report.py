@@ -18,6 +18,7 @@ def as_html(report: BenchmarkReport) -> str:
         _section("Speed", _table(_speed(report)) + _explained(report)),
         _section("Where the time goes", stage_bars(report.artifacts)),
         _section("Accuracy and latency", _accuracy(report)),
+        _section("Parity with PyTorch", _parity(report)),
         _section("Memory, files and start", _table(_resources(report))),
         _section("Detections side by side", _pictures(report)),
         _section("Published networks", _published(report)),
@@ -144,6 +145,32 @@ def _point(number: int, figures: ArtifactFigures) -> Point | None:
         if published.name == model.name and model.num_classes == COCO_CLASSES:
             return Point(number, figures.bare.p50, published.ap, measured=False)
     return None
+
+
+def _parity(report: BenchmarkReport) -> str:
+    """What each export recorded; nothing where no artifact has a record."""
+    rows = [
+        ["artifact", "pictures", "detections found", "only here", "boxes within", "scores within"]
+    ]
+    for figures in report.artifacts:
+        parity = figures.contract.measured.parity
+        if parity is None:
+            rows.append([figures.name, "not compared", "–", "–", "–", "–"])
+            continue
+        rows.append(
+            [
+                figures.name,
+                f"{parity.images} ({parity.image_source})",
+                f"{parity.matched} of {parity.reference}",
+                str(parity.extra),
+                f"{parity.max_box_error_px:.3g} px",
+                f"{parity.max_score_error:.2g}",
+            ]
+        )
+    if all(figures.contract.measured.parity is None for figures in report.artifacts):
+        return ""
+    note = "As recorded when each file was exported: its detections beside those of PyTorch."
+    return _table(rows) + f'<p class="soft">{note}</p>'
 
 
 def _resources(report: BenchmarkReport) -> list[list[str]]:
