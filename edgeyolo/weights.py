@@ -1,4 +1,4 @@
-"""Official weights by name: from the cache, else downloaded, always verified.
+"""Weights by name: the embedded detector, and official ones, downloaded once and always verified.
 
 Cache: ``$EDGEYOLO_CACHE``, else ``$XDG_CACHE_HOME/edgeyolo``, else ``~/.cache/edgeyolo``, else
 (no home) a folder of the user's own in the temporary folder.
@@ -18,6 +18,7 @@ import msgspec
 from edgeyolo.atomic import write_text
 from edgeyolo.checkpoints.containers import open_stored
 from edgeyolo.download import Expected, Patience, Progress, download, file_sha256
+from edgeyolo.embedded import DEMO_NAME, checkpoint_path
 from edgeyolo.errors import CheckpointError, DownloadError, OutputError, one_line
 from edgeyolo.weights_catalog import ALIASES, OFFICIAL_WEIGHTS, OfficialWeights
 
@@ -42,7 +43,7 @@ def resolve_weights(
     """The file to read: an existing path as it is, a name from the cache or the network.
 
     Args:
-        name_or_path: ``"yolox-s"``, ``"yolov7"``, or a path.
+        name_or_path: ``"yolox-s"``, ``"yolov7"``, ``"demo"`` for the embedded detector, or a path.
         trust_first_use: Accept an official file whose digest is not published, and hold every
             later use against the digest it has now.
         patience: See :class:`~edgeyolo.download.Patience`.
@@ -58,10 +59,13 @@ def resolve_weights(
     path = Path(name_or_path)
     if path.is_file():
         return path
+    if str(name_or_path) == DEMO_NAME:
+        return checkpoint_path()
     weights = find_weights(str(name_or_path))
     if weights is None:
         kind = "a folder, not a file" if path.is_dir() else "neither a file nor a known name"
-        raise CheckpointError(f"{path} is {kind}; known names: {', '.join(OFFICIAL_WEIGHTS)}")
+        known = ", ".join((DEMO_NAME, *OFFICIAL_WEIGHTS))
+        raise CheckpointError(f"{path} is {kind}; known names: {known}")
     return fetch(
         weights, trust_first_use=trust_first_use, patience=patience, progress=progress, say=say
     )

@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "scenes": ("scenes_command", "Render labelled scenes, or the sheet of their symbols."),
     "weights": ("weights_command", "List and fetch the official weights by name."),
     "runtimes": ("runtimes_command", "List runtimes, versions, devices and precisions."),
+    "demo": ("demo_command", "See the whole chain work offline, on a detector that comes along."),
     "doctor": ("doctor_command", "Say what works on this machine, and how to fix what does not."),
 }
 

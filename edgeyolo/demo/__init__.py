@@ -1,0 +1,1 @@
+"""The main job on the embedded detector, offline: export, prove, measure, show."""
