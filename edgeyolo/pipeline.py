@@ -36,7 +36,8 @@ from edgeyolo.spec import Backend, Precision, Preprocess
 _PARITY_PICTURES = 8
 # The difference shows on every single one (edgeyolo.evaluation.preprocess_check).
 _PREPROCESS_PICTURES = 3
-_SUPPRESSING = (Backend.ONNX, Backend.TENSORRT)
+# Where non-maximum suppression can be part of the graph.
+SUPPRESSING = (Backend.ONNX, Backend.TENSORRT)
 
 Progress = Callable[[str], None]
 
@@ -116,9 +117,9 @@ def export(request: ExportRequest, progress: Progress = lambda _: None) -> Expor
         OutputError: The artifact cannot be written.
     """
     exporter = _exporter(request.backend)
-    if request.suppress_in_graph and request.backend not in _SUPPRESSING:
+    if request.suppress_in_graph and request.backend not in SUPPRESSING:
         raise UnsupportedError(
-            f"suppression in the graph is for {' and '.join(_SUPPRESSING)}, not {request.backend}; "
+            f"suppression in the graph is for {' and '.join(SUPPRESSING)}, not {request.backend}; "
             "leave it to the host"
         )
     progress(f"reading {request.checkpoint.name}")

@@ -59,6 +59,8 @@ DEFAULT_ESTIMATORS = {
     Backend.TENSORRT: RangeEstimator.MEAN_MIN_MAX,
     Backend.TFLITE: RangeEstimator.MSE,
 }
+# Where every operator can be in int8.
+FULL_INTEGER = (Backend.TFLITE,)
 # Without labels, agreement is counted on so many pictures.
 _AGREEMENT_PICTURES = 64
 
@@ -203,8 +205,10 @@ def write_int8(
     """
     if not source.pixels:
         raise UnsupportedError("INT8 takes pixels; leave --float-input out")
-    if request.full_integer and backend is not Backend.TFLITE:
-        raise UnsupportedError(f"a full-integer form exists for tflite only, not for {backend}")
+    if request.full_integer and backend not in FULL_INTEGER:
+        raise UnsupportedError(
+            f"a full-integer form exists for {', '.join(FULL_INTEGER)} only, not for {backend}"
+        )
     pictures = calibration_pictures(request, source.spec.preprocess)
     with (
         tempfile.TemporaryDirectory(prefix="edgeyolo-float-") as work,
