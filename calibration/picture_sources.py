@@ -12,8 +12,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeyolo.errors import SourceError
+from edgeyolo.errors import SourceError, one_line
+from edgeyolo.picture_sizes import check_claimed_size
 from edgeyolo.pictures import read_picture
+from edgeyolo.video_headers import check_video
 
 # Of a long video this many frames, evenly spread, are looked at.
 _MOST_VIDEO_FRAMES = 4096
@@ -49,8 +51,13 @@ class FileFrame:
         import cv2
 
         # JPEG decodes to an eighth of its size in a fraction of the time.
-        data = np.frombuffer(self.path.read_bytes(), np.uint8)
-        grey = cv2.imdecode(data, cv2.IMREAD_REDUCED_GRAYSCALE_8) if data.size else None
+        try:
+            content = self.path.read_bytes()
+            check_claimed_size(content)
+            data = np.frombuffer(content, np.uint8)
+            grey = cv2.imdecode(data, cv2.IMREAD_REDUCED_GRAYSCALE_8)
+        except (OSError, ValueError, cv2.error) as error:
+            raise SourceError(f"{self.path} is not a picture: {one_line(error)}") from error
         if grey is None:
             raise SourceError(f"{self.path} is not a picture, or it is damaged ({data.size} bytes)")
         return float(grey.mean())
@@ -78,6 +85,7 @@ class VideoFrame:
         """
         import cv2
 
+        check_video(path)
         capture = cv2.VideoCapture(str(path))
         try:
             count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
@@ -113,6 +121,7 @@ def _capture(path: Path):  # type: ignore[no-untyped-def]
     """The one open video; frames are mostly read in order, and opening takes long."""
     import cv2
 
+    check_video(path)
     capture = cv2.VideoCapture(str(path))
     if not capture.isOpened():
         raise SourceError(f"{path} is not a video that OpenCV can read")

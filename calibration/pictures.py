@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,7 +142,7 @@ def _listed(file: Path) -> list[Path]:
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"cannot read the list {file}: {error}") from error
     paths = [file.parent / line.strip() for line in lines if line.strip()]
-    missing = [path for path in paths if not path.is_file()]
+    missing = [path for path in paths if not os.path.isfile(path)]
     if missing:
         raise DatasetError(
             f"{file} lists {len(missing)} pictures that do not exist, first {missing[0]}"

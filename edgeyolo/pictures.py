@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from edgeyolo.errors import SourceError, one_line
 from edgeyolo.picture_headers import is_cut_off
+from edgeyolo.picture_sizes import check_claimed_size
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 
@@ -39,6 +40,8 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
         content = path.read_bytes()
     except OSError as error:
         raise SourceError(f"cannot read {path}: {one_line(error.strerror or error)}") from error
+    except ValueError as error:  # a zero byte in a name that came out of a list
+        raise SourceError(f"cannot read {str(path)!r}: {one_line(error)}") from error
     return decode_picture(content, str(path))
 
 
@@ -58,12 +61,18 @@ def decode_picture(content: bytes, name: str, *, ignore_exif: bool = False) -> N
     """
     import cv2
 
+    if not content:
+        raise SourceError(f"{name} is not a picture: it is empty (0 bytes)")
     if is_cut_off(content):
         raise SourceError(f"{name} is not a picture or is cut off (no end marker); copy it again")
+    try:
+        check_claimed_size(content)
+    except ValueError as error:
+        raise SourceError(f"{name} is not a picture that can be read: {error}") from error
     flags = cv2.IMREAD_COLOR | (cv2.IMREAD_IGNORE_ORIENTATION if ignore_exif else 0)
     try:
         # Not cv2.imread: it cannot open every path, and only prints a warning for a bad file.
-        frame = cv2.imdecode(np.frombuffer(content, np.uint8), flags) if content else None
+        frame = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
     except cv2.error as error:
         raise SourceError(f"{name} is not a picture: {one_line(error)}") from error
     if frame is None or frame.size == 0:

@@ -21,6 +21,7 @@ from edgeyolo.errors import OutputError, SourceError, one_line
 from edgeyolo.pictures import SUFFIXES, list_pictures, read_picture
 from edgeyolo.predictor import Predictor
 from edgeyolo.recording import VideoRecorder
+from edgeyolo.video_headers import check_video
 
 Progress = Callable[[str], None]
 
@@ -140,6 +141,7 @@ def _predict_video(
 ) -> Iterator[FramePrediction]:
     import cv2
 
+    check_video(source)
     with ExitStack() as stack:
         capture = cv2.VideoCapture(str(source))
         stack.callback(capture.release)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import reprlib
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -83,9 +85,11 @@ def _checked(names: list[Any], file: Path) -> tuple[str, ...]:
     for index, name in enumerate(names):
         # YAML reads an unquoted "no" or "7" as something else than text.
         if not isinstance(name, str) or not name.strip():
-            raise DatasetError(f"{file}: name of class {index} is {name!r}, expected text")
+            raise DatasetError(
+                f"{file}: name of class {index} is {reprlib.repr(name)}, expected text"
+            )
     cleaned = tuple(name.strip() for name in names)
-    repeated = [name for name in cleaned if cleaned.count(name) > 1]
-    if repeated:
-        raise DatasetError(f"{file}: the class name {repeated[0]!r} occurs twice")
+    name, count = Counter(cleaned).most_common(1)[0]
+    if count > 1:
+        raise DatasetError(f"{file}: the class name {reprlib.repr(name)} occurs twice")
     return cleaned

@@ -143,7 +143,7 @@ def usable_dataset(
 def _check_picture(picture: LabeledPicture, decode: bool) -> tuple[list[Problem], bytes]:
     """What is wrong with the file, and a digest of its bytes."""
     name = picture.path.name
-    if not picture.path.is_file():
+    if not os.path.isfile(picture.path):
         return [Problem(ProblemKind.MISSING_PICTURE, name, str(picture.path))], b""
     try:
         content = read_bytes(picture.path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,8 @@ def _collector(
 
 
 def _header(path: Path) -> PictureHeader:
-    if not path.is_file():
+    # Unlike Path.is_file it takes a name that is too long for one that is not there.
+    if not os.path.isfile(path):
         raise FileNotFoundError(path)
     return picture_header(path)
 

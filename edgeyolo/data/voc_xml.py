@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
@@ -129,7 +130,7 @@ def _picture_path(file: Path, root: ElementTree.Element, images: Path) -> Path |
     name = _text(root, "filename")
     candidates = [images / name] if name else []
     candidates += [images / (file.stem + suffix) for suffix in sorted(PICTURE_SUFFIXES)]
-    return next((path for path in candidates if path.is_file()), None)
+    return next((path for path in candidates if os.path.isfile(path)), None)
 
 
 def _said_hw(root: ElementTree.Element) -> tuple[int, int] | None:

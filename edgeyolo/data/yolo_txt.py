@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,15 +59,22 @@ def read_dataset_yaml(file: Path) -> DatasetYaml:
     names = _names(document, file)
     root = file.parent
     if document.get("path"):
-        root = root / str(document["path"])
+        root = root / _place(document["path"], "path", file)
     splits = {}
     for split in ("train", "val", "test"):
         value = document.get(split)
         if not value:
             continue
         entries = value if isinstance(value, list) else [value]
-        splits[split] = tuple(root / str(entry) for entry in entries)
+        splits[split] = tuple(root / _place(entry, split, file) for entry in entries)
     return DatasetYaml(file, names, splits)
+
+
+def _place(value: object, key: str, file: Path) -> str:
+    # Only then text: YAML lets a short file say a list of billions.
+    if not isinstance(value, str | int) or "\0" in str(value):
+        raise DatasetError(f"{file}: {key} must name files or folders, got {reprlib.repr(value)}")
+    return str(value)
 
 
 def _names(document: dict[Any, Any], file: Path) -> tuple[str, ...]:
@@ -78,11 +87,16 @@ def _names(document: dict[Any, Any], file: Path) -> tuple[str, ...]:
         names = [by_number[number] for number in numbers]
     if not isinstance(names, list) or not names:
         raise DatasetError(f"{file} has no names; a data set needs the names of its classes")
+    for name in names:
+        if isinstance(name, list | dict):
+            raise DatasetError(f"{file}: a class name must be text, got {reprlib.repr(name)}")
     texts = tuple(str(name).strip() for name in names)
     if len(set(texts)) != len(texts) or "" in texts:
         raise DatasetError(f"{file}: class names must be distinct and not empty: {list(texts)}")
     if "nc" in document and document["nc"] != len(texts):
-        raise DatasetError(f"{file}: nc is {document['nc']} but there are {len(texts)} names")
+        raise DatasetError(
+            f"{file}: nc is {reprlib.repr(document['nc'])} but there are {len(texts)} names"
+        )
     return texts
 
 
@@ -130,12 +144,14 @@ def read_yolo(
 
 
 def _listed(source: Path) -> list[Path]:
-    if source.is_dir():
+    if os.path.isdir(source):
         return sorted(
             path
             for path in source.rglob("*")
             if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()
         )
+    if os.path.exists(source) and not os.path.isfile(source):
+        raise DatasetError(f"{source} is a device, neither a folder nor a list of pictures")
     try:
         lines = source.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
@@ -167,7 +183,7 @@ def _picture(
     picture_id: int,
     problems: list[Problem],
 ) -> LabeledPicture | None:
-    if not path.is_file():
+    if not os.path.isfile(path):
         problems.append(Problem(ProblemKind.MISSING_PICTURE, str(path)))
         return None
     try:
@@ -177,7 +193,7 @@ def _picture(
         return None
     collector = LabelCollector(path, picture_id, header.hw, num_classes, problems)
     file = label_path(path, labels)
-    if not file.is_file():
+    if not os.path.isfile(file):
         problems.append(Problem(ProblemKind.NO_LABELS, path.name, f"expected {file}"))
         return collector.build()
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from edgeyolo.errors import SourceError, one_line
 from edgeyolo.pictures import read_picture
 from edgeyolo.sources.frame import Frame
+from edgeyolo.video_headers import check_video
 
 
 class PictureFiles:
@@ -48,7 +50,7 @@ class VideoFile:
     live = False
 
     def __init__(self, path: Path) -> None:
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise SourceError(f"{path} is not a file")
         self.name = path.name
         self.fps: float | None = None
@@ -80,6 +82,7 @@ class VideoFile:
 
         try:
             if self._capture is None:
+                check_video(self._path)
                 self._capture = cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG)
                 rate = self._capture.get(cv2.CAP_PROP_FPS)
                 self.fps = rate if 0 < rate < 1000 else None

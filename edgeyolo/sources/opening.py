@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def open_source(address: int | str | Path, options: SourceOptions | None = None)
             raise SourceError(f"cameras are numbered from 0, got {address}")
         return LiveCapture(address, options)
     text = str(address)
-    if text.isdecimal() and not Path(text).exists():
+    if text.isdecimal() and not os.path.exists(text):
         return LiveCapture(int(text), options)
     if " ! " in text or _URL.match(text) or text.startswith("/dev/video"):
         return LiveCapture(text, options)
@@ -54,9 +55,9 @@ def open_source(address: int | str | Path, options: SourceOptions | None = None)
 
 def _from_disk(text: str) -> FrameSource:
     path = Path(text)
-    if path.is_dir():
+    if os.path.isdir(path):
         return PictureFiles(text, list_pictures(path))
-    if path.is_file():
+    if os.path.isfile(path):
         if path.suffix.lower() in SUFFIXES:
             return PictureFiles(path.name, [path])
         if path.suffix.lower() == ".txt":

@@ -78,7 +78,7 @@ def resume(folder: Path) -> TrainingResult:
     try:
         config = json.loads(path.read_text("utf-8"))
         request = from_plain(config["request"], TrainingRequest)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise TrainingError(f"{folder} is not the folder of a run: {path}: {error}") from error
     return _run(replace(request, output=str(folder)), resuming=True)
 
