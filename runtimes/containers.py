@@ -32,16 +32,13 @@ def onnx_metadata(file: Path) -> dict[str, str]:
             file.open("rb") as opened,
             mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data,
         ):
-            view = memoryview(data)
-            try:
-                for number, part in _fields(view):
-                    if number == _METADATA_PROPS:
-                        entry = {field: bytes(value) for field, value in _fields(part)}
-                        key = entry.get(_KEY, b"").decode()
-                        entries[key] = entry.get(_VALUE, b"").decode()
-                    part.release()
-            finally:
-                view.release()
+            for number, start, end in _fields(data, 0, len(data)):
+                if number == _METADATA_PROPS:
+                    entry = data[start:end]
+                    parts = {
+                        name: entry[a:b].decode() for name, a, b in _fields(entry, 0, len(entry))
+                    }
+                    entries[parts.get(_KEY, "")] = parts.get(_VALUE, "")
     except OSError as error:
         raise ArtifactError(f"cannot read {file}: {one_line(error.strerror or error)}") from error
     except (ValueError, IndexError) as error:
@@ -76,10 +73,9 @@ def openvino_contract(file: Path) -> str | None:
     return None if found is None else found.get("value")
 
 
-def _fields(data: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Field number and payload of every length-delimited field of a protobuf message."""
-    position = 0
-    while position < len(data):
+def _fields(data: mmap.mmap | bytes, position: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """Field number, start and end of every length-delimited field of a protobuf message."""
+    while position < end:
         tag, position = _varint(data, position)
         number, kind = tag >> 3, tag & 7
         if number == 0:
@@ -92,17 +88,17 @@ def _fields(data: memoryview) -> Iterator[tuple[int, memoryview]]:
             position += 4
         elif kind == _BYTES:
             size, position = _varint(data, position)
-            if position + size > len(data):
+            if position + size > end:
                 raise ValueError(f"a field of {size} bytes reaches beyond the end")
-            yield number, data[position : position + size]
+            yield number, position, position + size
             position += size
         else:
             raise ValueError(f"wire type {kind}")
-    if position > len(data):
+    if position > end:
         raise ValueError("the last field reaches beyond the end")
 
 
-def _varint(data: memoryview, position: int) -> tuple[int, int]:
+def _varint(data: mmap.mmap | bytes, position: int) -> tuple[int, int]:
     value = 0
     for shift in range(0, 70, 7):
         byte = data[position]

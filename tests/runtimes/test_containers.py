@@ -69,3 +69,11 @@ def test_an_ir_without_contract_has_none(tmp_path: Path) -> None:
     path = tmp_path / "model.xml"
     path.write_text('<?xml version="1.0"?><net version="11"><rt_info/></net>')
     assert openvino_contract(path) is None
+
+
+def test_damage_inside_the_metadata_is_one_line(small_onnx: Path) -> None:
+    """An entry that ends in the middle of a field, and one whose text is not UTF-8."""
+    for entry in (b"\x0a\x7fkey", b"\x0a\x02\xff\xfe"):
+        small_onnx.write_bytes(b"\x72" + bytes([len(entry)]) + entry)
+        with pytest.raises(ArtifactError, match="not a whole ONNX file"):
+            onnx_metadata(small_onnx)
