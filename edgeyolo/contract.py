@@ -18,6 +18,8 @@ from edgeyolo.spec import Backend, Layout, ModelSpec, OutputKind, Precision
 SCHEMA = 1
 CONTRACT_KEY = "edgeyolo_contract"
 
+# Far above any use; a batch is allocated before the vendor could object.
+_MAX_BATCH = 1024
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -43,8 +45,8 @@ class InputSpec:
     def __post_init__(self) -> None:
         if self.dtype not in ("uint8", "float32"):
             raise ValueError(f"input dtype must be uint8 or float32, got {self.dtype!r}")
-        if self.batch is not None and self.batch < 1:
-            raise ValueError(f"batch must be at least 1, got {self.batch}")
+        if self.batch is not None and not 1 <= self.batch <= _MAX_BATCH:
+            raise ValueError(f"batch must be at least 1 and at most {_MAX_BATCH}, got {self.batch}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +75,14 @@ class Thresholds:
     min_score: float = 0.25
     iou_threshold: float = 0.45
     max_detections: int = 300
+
+    def __post_init__(self) -> None:
+        for name in ("min_score", "iou_threshold"):
+            value = getattr(self, name)
+            if not 0.0 <= value <= 1.0:
+                raise ValueError(f"{name} must be within 0..1, got {value}")
+        if self.max_detections < 1:
+            raise ValueError(f"max_detections must be at least 1, got {self.max_detections}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

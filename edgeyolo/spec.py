@@ -172,6 +172,9 @@ class ModelSpec:
             raise ValueError(
                 f"anchors for {len(self.anchors_px)} levels but {len(self.strides)} strides"
             )
+        for side in (side for level in self.anchors_px or () for pair in level for side in pair):
+            if not (math.isfinite(side) and side > 0):
+                raise ValueError(f"anchors must be positive and finite, got {side}")
         check_input_hw(self.preprocess.input_hw, max(self.strides))
 
     @property

@@ -35,7 +35,7 @@ def onnx_facts(path: Path) -> tuple[dict[str, Any], list[str], bool]:
         "outputs": [describe_value(value) for value in graph.output],
         "operators": dict(kinds.most_common()),
         "weights": dict(
-            Counter(TensorProto.DataType.Name(item.data_type) for item in graph.initializer)
+            Counter(_type_name(item.data_type) for item in graph.initializer)
         ),
         "quantized": bool(quantized),
     }
@@ -50,7 +50,12 @@ def describe_value(value: onnx.ValueInfoProto) -> str:
     """``images uint8 (1, 416, 416, 3)``."""
     tensor = value.type.tensor_type
     sides = ", ".join(str(axis.dim_value or axis.dim_param or "?") for axis in tensor.shape.dim)
-    return f"{value.name} {TensorProto.DataType.Name(tensor.elem_type).lower()} ({sides})"
+    return f"{value.name} {_type_name(tensor.elem_type).lower()} ({sides})"
+
+
+def _type_name(number: int) -> str:
+    known = number in TensorProto.DataType.values()
+    return str(TensorProto.DataType.Name(number)) if known else f"type{number}"
 
 
 def _finite(tensor: onnx.TensorProto) -> bool:

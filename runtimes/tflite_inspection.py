@@ -162,11 +162,12 @@ def _cautions(file: TfliteFile) -> list[str]:
         findings.append(f"{moves} TRANSPOSE operators: converted from channels-first, slower")
     coarse = 0
     for operator in file.operators:
-        if operator.kind in _CONVOLUTIONS:
+        # A damaged file may have a convolution without weights, or with weights of no dimension.
+        if operator.kind in _CONVOLUTIONS and min(operator.inputs[1:2], default=-1) >= 0:
             weights = file.tensors[operator.inputs[1]]
             numbers = weights.quantization
             single = numbers is not None and len(numbers.scales) == 1
-            coarse += single and max(weights.shape[0], weights.shape[-1]) > 1
+            coarse += single and max(weights.shape[:1] + weights.shape[-1:], default=1) > 1
     if coarse:
         findings.append(f"{coarse} convolutions have one weight scale for all channels")
     return findings

@@ -124,6 +124,11 @@ def _altered(folder: Path, change: dict[str, Any]) -> None:
         ({"files": {}}, "has no digest"),
         ({"input.dtype": "float64"}, "uint8 or float32"),
         ({"input.batch": 0}, "at least 1"),
+        ({"input.batch": 10**9}, "at most 1024"),
+        ({"thresholds.min_score": 5.0}, "within 0..1"),
+        ({"thresholds.iou_threshold": -1.0}, "within 0..1"),
+        ({"thresholds.max_detections": 0}, "at least 1"),
+        ({"model.anchors_px": [[[1.0, 0.0]], [[1.0, 1.0]], [[1.0, 1.0]]]}, "anchors must be"),
     ],
 )
 def test_a_bad_contract_is_refused_in_one_line(
