@@ -17,7 +17,9 @@ from edgeyolo.errors import ArtifactError, BackendError, ContractMissingError
 from edgeyolo.families import FAMILIES
 from edgeyolo.families.rules import EvaluationSettings
 from edgeyolo.letterbox import Placement
+from edgeyolo.outputs import check_outputs
 from edgeyolo.preparation import Preparer
+from edgeyolo.runtimes import probe as probes
 from edgeyolo.runtimes.catalog import RUNTIMES, backend_of
 from edgeyolo.runtimes.session import Session, SessionOptions
 from edgeyolo.spec import Layout, ModelSpec, OutputKind
@@ -35,6 +37,7 @@ def load(
     threads: int | None = None,
     cache_dir: Path | None = None,
     cuda_graph: bool = False,
+    probe: bool | None = None,
 ) -> Predictor:
     """Load an artifact, or a lone vendor file with an embedded contract.
 
@@ -44,6 +47,9 @@ def load(
         threads: CPU threads for the network; the vendor's default where ``None``.
         cache_dir: Where compiled models may be kept between processes.
         cuda_graph: TensorRT replays each call as one CUDA graph.
+        probe: Open the file in a process of its own first, so that a file on which the vendor's
+            library crashes is refused. By default that is done for lone files, whose content
+            nothing vouches for; it costs a fraction of a second.
 
     Raises:
         ArtifactError: Not an artifact, altered, or without a contract.
@@ -54,6 +60,8 @@ def load(
         device=device, threads=threads, cache_dir=cache_dir, cuda_graph=cuda_graph
     )
     file, contract = locate(Path(path))
+    if not contract.files if probe is None else probe:
+        probes.probe(file, contract, options)
     session = open_session(file, contract, options)
     return Predictor(
         session,
@@ -305,6 +313,11 @@ class Predictor:
         """Turn the network's outputs for picture *index* into detections in frame pixels."""
         found = self._suppressed(outputs, index, settings)
         boxes_xyxy = placement.undo(found.boxes_xyxy, clip=settings.clip_boxes)
+        if np.isnan(boxes_xyxy).any():
+            raise BackendError(
+                "the model gives boxes that are not numbers (NaN); its file is damaged, or half "
+                "precision overflows in it: compare it with its checkpoint by edgeyolo verify"
+            )
         return Detections(boxes_xyxy, found.scores, found.class_ids, self.class_names)
 
     def close(self) -> None:
@@ -314,6 +327,7 @@ class Predictor:
     def _suppressed(
         self, outputs: Sequence[NDArray[np.float32]], index: int, settings: EvaluationSettings
     ) -> Suppressed:
+        check_outputs(outputs, self.output, self.model, index + 1)
         if self.output.kind is OutputKind.SUPPRESSED:
             return _rows_of(outputs[0], index, settings)
         if self.output.kind is OutputKind.DECODED:
@@ -326,11 +340,6 @@ class Predictor:
                 picture=0,
                 min_score=settings.min_score,
                 activated=self.output.activated,
-            )
-        if scores.shape[-1] != self.model.num_classes:
-            raise BackendError(
-                f"the model gives {scores.shape[-1]} scores a box, "
-                f"its contract has {self.model.num_classes} classes"
             )
         return suppress(
             boxes_xyxy,
