@@ -34,9 +34,7 @@ def onnx_facts(path: Path) -> tuple[dict[str, Any], list[str], bool]:
         "inputs": [describe_value(value) for value in graph.input],
         "outputs": [describe_value(value) for value in graph.output],
         "operators": dict(kinds.most_common()),
-        "weights": dict(
-            Counter(_type_name(item.data_type) for item in graph.initializer)
-        ),
+        "weights": dict(Counter(_type_name(item.data_type) for item in graph.initializer)),
         "quantized": bool(quantized),
     }
     findings = []
