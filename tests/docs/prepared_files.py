@@ -26,8 +26,10 @@ def prepare(folder: Path, shared: Path) -> None:
     """Lay out what pages may name without having made it."""
     assets = shared / "assets"
     weights = assets / "weights"
-    (folder / "yolox_nano.pth").symlink_to(weights / "yolox_nano_0.1.1rc0_refolded.pth")
-    (folder / "foreign.onnx").symlink_to(weights / "yolox_nano_0.1.1rc0.onnx")
+    # Copied, because messages name the file that a link leads to.
+    shutil.copyfile(weights / "yolox_nano_0.1.1rc0_refolded.pth", folder / "yolox_nano.pth")
+    shutil.copyfile(weights / "yolox_nano_0.1.1rc0.onnx", folder / "foreign.onnx")
+    shutil.copyfile(weights / "yolox_nano_0.1.0_legacy.onnx", folder / "legacy.onnx")
     validation = assets / "coco_val2017_subset"
     (folder / "street.jpg").symlink_to(validation / "images" / _STREET)
     _link(folder / "pictures", _pictures(assets / "coco128_train2017")[:_CALIBRATION_PICTURES])

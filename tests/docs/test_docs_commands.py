@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+import edgeyolo
 from edgeyolo.cli.main import COMMANDS
 from tests.conftest import ROOT
 from tests.docs.command_lines import options_of, problem_of
@@ -156,13 +157,12 @@ def test_every_snippet_compiles_and_its_imports_exist(path: Path) -> None:
         if block.language != "python":
             continue
         for node in ast.walk(ast.parse(block.text, filename=str(block))):
-            if isinstance(node, ast.ImportFrom) and node.module:
-                module = importlib.import_module(node.module)
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("edgeyolo"):
+                module = importlib.import_module(str(node.module))
                 for alias in node.names:
                     assert hasattr(module, alias.name), f"{block}: {node.module}.{alias.name}"
-            elif isinstance(node, ast.Import):
-                for alias in node.names:
-                    importlib.import_module(alias.name)
+            elif isinstance(node, ast.Attribute) and ast.unparse(node.value) == "edgeyolo":
+                assert hasattr(edgeyolo, node.attr), f"{block}: edgeyolo.{node.attr}"
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
