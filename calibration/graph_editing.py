@@ -103,7 +103,7 @@ class GraphEditor:
         ordered = _topological(graph)
         del graph.node[:]
         graph.node.extend(ordered)
-        used = {name for node in graph.node for name in node.input}
+        used = {name for node in graph.node for name in _reads(node)}
         used |= {output.name for output in graph.output}
         kept = [tensor for tensor in graph.initializer if tensor.name in used]
         del graph.initializer[:]
@@ -131,7 +131,7 @@ def _topological(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
         ready = []
         later = []
         for node in waiting:
-            if all(name in known for name in node.input):
+            if all(name in known for name in _reads(node)):
                 ready.append(node)
                 known.update(node.output)
             else:
@@ -141,6 +141,17 @@ def _topological(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
         ordered += ready
         waiting = later
     return ordered
+
+
+def _reads(node: onnx.NodeProto) -> set[str]:
+    """Names of the tensors that a node reads, those that its branches (``If``) read included."""
+    read = set(node.input)
+    for attribute in node.attribute:
+        branch = attribute.g
+        own = {name for inner in branch.node for name in inner.output}
+        own |= {tensor.name for tensor in branch.initializer}
+        read |= {name for inner in branch.node for name in _reads(inner)} - own
+    return read
 
 
 def scalar(value: NDArray[Any]) -> bool:

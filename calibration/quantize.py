@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from edgeyolo.calibration.block_sensitivity import ScoreNetwork, measure_blocks
 from edgeyolo.calibration.budget import FrontierPoint, Score, keep_within
 from edgeyolo.calibration.cache import CacheKey, CalibrationCache
 from edgeyolo.calibration.nncf_backend import ActivationScheme
@@ -18,6 +19,7 @@ from edgeyolo.calibration.openvino_int8 import quantize_openvino
 from edgeyolo.calibration.pictures import CalibrationPictures
 from edgeyolo.calibration.sensitivity import Sensitivity, measure_sensitivity
 from edgeyolo.calibration.settings import Int8Settings
+from edgeyolo.calibration.switched_graph import SwitchedGraph
 from edgeyolo.contract import CalibrationRecord
 from edgeyolo.errors import UnsupportedError, needs
 from edgeyolo.spec import Backend
@@ -57,6 +59,8 @@ class QuantizeRequest:
         max_drop: Most that the score may fall below *float_score*; ``None`` for no budget.
         float_score: Of the float model, on the pictures that *measure* uses.
         with_sensitivity: Measure every layer even where the budget does not ask for it.
+        score_blocks: Accuracy of any network; where given, the sensitivity is measured as
+            accuracy, too, block by block.
         cache: Where results are kept; ``None`` for nowhere.
     """
 
@@ -69,6 +73,7 @@ class QuantizeRequest:
     max_drop: float | None = None
     float_score: Score | None = None
     with_sensitivity: bool = False
+    score_blocks: ScoreNetwork | None = None
     cache: CalibrationCache | None = None
 
     def __post_init__(self) -> None:
@@ -180,9 +185,13 @@ class _Job:
                 proxy, request.settings, "", lambda: quantizer(request.settings)
             )
             quantized = type(request.source).FromString(next(iter(files.values())))
-            self.measured_sensitivity = measure_sensitivity(
-                request.source, quantized, request.pictures
-            )
+            graph = SwitchedGraph(request.source, quantized)
+            found = measure_sensitivity(graph, request.source, request.pictures)
+            if request.score_blocks is not None:
+                self.progress("measuring the accuracy that every block costs")
+                blocks = measure_blocks(graph, request.score_blocks, self.progress)
+                found = replace(found, blocks=blocks)
+            self.measured_sensitivity = found
         return self.measured_sensitivity
 
     def record(self, float_layers: tuple[str, ...]) -> CalibrationRecord:

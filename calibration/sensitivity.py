@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeyolo.calibration.block_sensitivity import BlockSensitivity
 from edgeyolo.calibration.graph_facts import multiply_accumulates
 from edgeyolo.calibration.settings import Batches
 from edgeyolo.calibration.switched_graph import SwitchedGraph
@@ -36,14 +37,12 @@ class LayerSensitivity:
             negative where errors of layers cancel; ``None`` where the layer is so quiet that it was
             not tried.
         work_share: Its share of the network's multiply-accumulates, 0..1.
-        ap_alone: Accuracy with only this layer quantised, where that was measured.
     """
 
     name: str
     noise_alone: float
     noise_regained: float | None
     work_share: float
-    ap_alone: float | None = None
 
     @property
     def snr_alone_db(self) -> float:
@@ -68,10 +67,12 @@ class Sensitivity:
     Attributes:
         layers: In graph order.
         noise: Output noise with all of them quantised.
+        blocks: Accuracy block by block, where that was asked for.
     """
 
     layers: tuple[LayerSensitivity, ...]
     noise: float
+    blocks: BlockSensitivity | None = None
 
     def regained_share(self, layer: LayerSensitivity) -> float | None:
         """Part of all noise that goes when *layer* is left float."""
@@ -90,29 +91,27 @@ class Sensitivity:
             f"{'alone':>8} {'regained':>9} {'work':>6}  layer",
         ]
         for layer in sorted(self.layers, key=lambda one: -one.noise_alone)[:most]:
-            ap = "" if layer.ap_alone is None else f"  AP alone {layer.ap_alone:.4f}"
             share = self.regained_share(layer)
             regained = f"{'-':>9}" if share is None else f"{100 * share:8.1f}%"
             lines.append(
                 f"{layer.snr_alone_db:5.1f} dB {regained} {100 * layer.work_share:5.1f}%"
-                f"  {layer.name}{ap}"
+                f"  {layer.name}"
             )
         if len(self.layers) > most:
             lines.append(f"({len(self.layers) - most} layers less sensitive than these)")
-        return lines
+        return lines if self.blocks is None else [*lines, *self.blocks.lines()]
 
 
 def measure_sensitivity(
-    source: onnx.ModelProto, quantized: onnx.ModelProto, batches: Batches
+    graph: SwitchedGraph, source: onnx.ModelProto, batches: Batches
 ) -> Sensitivity:
     """Quantise each convolution alone, and all but each, and look at the outputs.
 
     Args:
-        source: Float graph with outputs ``boxes`` and ``scores``.
-        quantized: The same with Q/DQ pairs.
+        graph: With outputs ``boxes`` and ``scores``.
+        source: The float graph that it was made of.
         batches: Pictures; three of them are used.
     """
-    graph = SwitchedGraph(source, quantized)
     pictures = list(batches.sample(SENSITIVITY_PICTURES))
     wanted = [graph.run(pixels, {}) for pixels in pictures]
 

@@ -39,7 +39,7 @@ class OutputRange:
         """Step size and the number 0..255 that stands for zero."""
         low, high = min(self.low, 0.0), max(self.high, 0.0)
         scale = max((high - low) / 255.0, 1e-8)
-        return scale, int(np.clip(round(-low / scale), 0, 255))
+        return scale, min(max(round(-low / scale), 0), 255)
 
 
 @dataclass(frozen=True, slots=True)

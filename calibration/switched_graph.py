@@ -1,8 +1,9 @@
 """A quantised graph whose convolutions can be switched between float and INT8 one by one.
 
 Measuring a layer's sensitivity needs the network with only that layer quantised, and with all
-but that layer. Instead of a new graph and session for each, every convolution blends its float
-and its quantised tensors, ``float + switch * (quantised - float)``, and the switches are inputs.
+but that layer. Instead of a new graph and session for each, every convolution chooses between its
+float and its quantised tensors by ``If``, and the conditions are inputs. What is switched off is
+not computed, so that a run takes little more time than one of the float network.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from edgeyolo.calibration.graph_editing import GraphEditor
 from edgeyolo.calibration.onnx_flavours import quantized_convolutions
-from edgeyolo.errors import needs
+from edgeyolo.calibration.tensor_tap import open_graph
 
 if TYPE_CHECKING:
     import onnx
@@ -38,22 +39,16 @@ class SwitchedGraph:
             source: Float.
             quantized: The same with Q/DQ pairs, node names unchanged.
         """
-        with needs("onnxruntime", extra="onnx"):
-            import onnxruntime
         weights_of = _float_parameters(GraphEditor(source))
         editor = GraphEditor(quantized)
         convolutions = quantized_convolutions(editor)
         self.layers = tuple(node.name for node in convolutions)
         for node in convolutions:
             _switch_convolution(editor, node, weights_of[node.name])
-        _switch_rest(editor, set(self.layers))
+        _switch_rest(editor)
         for name in (*self.layers, BETWEEN):
-            _add_scalar_input(editor.model, _switch(name))
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(
-            editor.finish().SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+            _add_switch(editor.model, _switch(name))
+        self._session = open_graph(editor.finish())
         self._input = self._session.get_inputs()[0].name
 
     def run(
@@ -61,8 +56,7 @@ class SwitchedGraph:
     ) -> list[NDArray[np.float32]]:
         """The outputs with the layers quantised that *switches* turns on (default: off)."""
         feed: dict[str, NDArray[Any]] = {
-            _switch(name): np.asarray(switches.get(name, False), np.float32)
-            for name in (*self.layers, BETWEEN)
+            _switch(name): np.asarray(switches.get(name, False)) for name in (*self.layers, BETWEEN)
         }
         feed[self._input] = pixels
         return list(self._session.run(None, feed))
@@ -92,58 +86,76 @@ def _switch_convolution(
     quantizer = editor.producer(restored.input[0]) if restored is not None else None
     assert restored is not None
     assert quantizer is not None
-    node.input[0] = _blend(editor, name, quantizer.input[0], node.input[0], f"{name} input")
+    node.input[0] = _add_pair(editor, name, quantizer, restored, f"{name} input")
     weight_maker = editor.producer(node.input[1])
     assert weight_maker is not None
     quantized = [_dequantized(editor, weight_maker)]
     if len(node.input) > 2:
         quantized.append(editor.constants[node.input[2]])
     for index, (value, other) in enumerate(zip(parameters, quantized, strict=True)):
-        base = editor.add_constant(f"{name} float {index}", value)
-        change = editor.add_constant(f"{name} change {index}", (other - value).astype(np.float32))
-        node.input[1 + index] = _add_product(
-            editor, name, base, change, f"{name} parameter {index}"
-        )
+        off = editor.add_constant(f"{name} float {index}", value)
+        on = editor.add_constant(f"{name} int8 {index}", other.astype(np.float32))
+        output = f"{name} parameter {index}"
+        node.input[1 + index] = _add_choice(editor, name, [_identity(on)], off, output)
     readers = editor.readers.get(node.output[0], [])
     if len(readers) == 1 and readers[0].op_type == "QuantizeLinear":
         (back,) = editor.readers[readers[0].output[0]]
         behind = list(editor.readers[back.output[0]])
-        blended = _blend(editor, name, node.output[0], back.output[0], f"{name} output")
-        editor.redirect(back.output[0], blended, behind)
+        chosen = _add_pair(editor, name, readers[0], back, f"{name} output")
+        editor.redirect(back.output[0], chosen, behind)
     editor.refresh()
 
 
-def _switch_rest(editor: GraphEditor, layers: set[str]) -> None:
-    """Blend what other operators than convolutions read from dequantisers."""
+def _switch_rest(editor: GraphEditor) -> None:
+    """Switch what other operators than convolutions read from dequantisers."""
     for node in editor.nodes:
         if node.op_type != "DequantizeLinear":
             continue
         quantizer = editor.producer(node.input[0])
         if quantizer is None or quantizer.op_type != "QuantizeLinear":
             continue
-        readers = [
-            reader
-            for reader in editor.readers.get(node.output[0], [])
-            if not reader.name.startswith("blend ")
-        ]
+        readers = editor.readers.get(node.output[0], [])
         if readers:
-            restored = node.output[0]
-            blended = _blend(editor, BETWEEN, quantizer.input[0], restored, f"{restored} between")
-            editor.redirect(restored, blended, readers)
+            chosen = _add_pair(editor, BETWEEN, quantizer, node, f"{node.output[0]} between")
+            editor.redirect(node.output[0], chosen, readers)
             editor.refresh()
 
 
-def _blend(editor: GraphEditor, switch: str, value: str, quantized: str, name: str) -> str:
-    difference = f"blend {name} difference"
-    editor.add_node("Sub", [quantized, value], difference)
-    return _add_product(editor, switch, value, difference, name)
+def _add_pair(
+    editor: GraphEditor, switch: str, quantizer: onnx.NodeProto, back: onnx.NodeProto, output: str
+) -> str:
+    """A tensor that goes through a Q/DQ pair where the switch is on."""
+    first, second = (type(node).FromString(node.SerializeToString()) for node in (quantizer, back))
+    first.output[0] = second.input[0] = f"{output} stored"
+    second.output[0] = f"{output} on"
+    return _add_choice(editor, switch, [first, second], quantizer.input[0], output)
 
 
-def _add_product(editor: GraphEditor, switch: str, value: str, change: str, name: str) -> str:
-    product, total = f"blend {name} product", f"blend {name}"
-    editor.add_node("Mul", [change, _switch(switch)], product)
-    editor.add_node("Add", [value, product], total)
-    return total
+def _add_choice(
+    editor: GraphEditor, switch: str, on: list[onnx.NodeProto], off: str, output: str
+) -> str:
+    """What the nodes *on* compute, or else the tensor *off*."""
+    from onnx import TensorProto, helper
+
+    def branch(nodes: list[onnx.NodeProto]) -> onnx.GraphProto:
+        result = helper.make_tensor_value_info(nodes[-1].output[0], TensorProto.FLOAT, None)
+        return helper.make_graph(nodes, f"{result.name} branch", [], [result])
+
+    name = f"switched {output}"
+    editor.add_node(
+        "If",
+        [_switch(switch)],
+        name,
+        then_branch=branch(on),
+        else_branch=branch([_identity(off, f"{output} off")]),
+    )
+    return name
+
+
+def _identity(source: str, output: str | None = None) -> onnx.NodeProto:
+    from onnx import helper
+
+    return helper.make_node("Identity", [source], [output or f"{source} on"])
 
 
 def _dequantized(editor: GraphEditor, node: onnx.NodeProto) -> NDArray[np.float32]:
@@ -175,7 +187,7 @@ def _along(values: NDArray[Any], rank: int, axis: int) -> NDArray[Any]:
     return values.reshape(shape)
 
 
-def _add_scalar_input(model: onnx.ModelProto, name: str) -> None:
+def _add_switch(model: onnx.ModelProto, name: str) -> None:
     from onnx import TensorProto, helper
 
-    model.graph.input.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, []))
+    model.graph.input.append(helper.make_tensor_value_info(name, TensorProto.BOOL, []))

@@ -9,10 +9,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeyolo.calibration.block_sensitivity import Network
 from edgeyolo.calibration.budget import Score, ScoreKind
 from edgeyolo.contract import Contract, Provenance, Thresholds
 from edgeyolo.data.dataset import DetectionDataset
@@ -22,7 +24,7 @@ from edgeyolo.evaluation.parity import MIN_SCORE, iou_matrix
 from edgeyolo.exporters.vendor import VendorFiles
 from edgeyolo.families import FAMILIES
 from edgeyolo.predictor import Predictor, open_session
-from edgeyolo.runtimes.session import SessionOptions
+from edgeyolo.runtimes.session import Session, SessionOptions
 from edgeyolo.spec import Backend, ModelSpec, Precision
 
 _TIMED_CALLS = 30
@@ -90,20 +92,26 @@ class Int8Meter:
                 (Path(name) / file).write_bytes(data)
             candidate = self._open(Path(name) / self.contract.entry, self.contract)
             try:
-                if self.dataset is not None:
-                    score = self._ap(candidate, self.dataset)
-                else:
-                    found = self._detections(candidate)
-                    score = Score(agreement(self._expected, found), ScoreKind.AGREEMENT, len(found))
+                score = self._score(candidate)
                 int8_ms, self.float_ms = interleaved_ms([candidate, self.reference()])
             finally:
                 candidate.close()
         return replace(score, network_ms=int8_ms)
 
+    def of_network(self, network: Network) -> Score:
+        """Score of anything with the inputs and outputs of the float model."""
+        return self._score(_predictor(_NetworkSession(network), self.float_contract))
+
     @property
     def device(self) -> str:
         """Where the networks ran."""
         return self.reference().session.device
+
+    def _score(self, candidate: Predictor) -> Score:
+        if self.dataset is not None:
+            return self._ap(candidate, self.dataset)
+        found = self._detections(candidate)
+        return Score(agreement(self._expected, found), ScoreKind.AGREEMENT, len(found))
 
     def _ap(self, predictor: Predictor, dataset: DetectionDataset) -> Score:
         report = evaluate(predictor.evaluate, dataset)
@@ -127,13 +135,31 @@ class Int8Meter:
 
     def _open(self, file: Path, contract: Contract) -> Predictor:
         session = open_session(file, contract, SessionOptions(device="cpu", threads=self.threads))
-        return Predictor(
-            session,
-            model=contract.model,
-            input=contract.input,
-            output=contract.output,
-            thresholds=contract.thresholds,
-        )
+        return _predictor(session, contract)
+
+
+@dataclass(frozen=True, slots=True)
+class _NetworkSession:
+    """A function with decoded outputs as a session."""
+
+    network: Network
+    device: str = "CPU"
+
+    def run(self, batch: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:
+        return tuple(self.network(batch))
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def _predictor(session: Session, contract: Contract) -> Predictor:
+    return Predictor(
+        session,
+        model=contract.model,
+        input=contract.input,
+        output=contract.output,
+        thresholds=contract.thresholds,
+    )
 
 
 def agreement(expected: Sequence[Detections], found: Sequence[Detections]) -> float:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 import edgeyolo
 from edgeyolo import contract as contracts
 from edgeyolo.artifact import Artifact, save_artifact
+from edgeyolo.calibration.ranges import RangeEstimator
 from edgeyolo.checkpoints.load import LoadedModel, load_model
 from edgeyolo.contract import Contract, Measured, ParityRecord, Provenance, Thresholds
 from edgeyolo.errors import ParityError, UnsupportedError
@@ -23,11 +24,13 @@ from edgeyolo.evaluation.preprocess_check import check_preprocess
 from edgeyolo.evaluation.torch_session import TorchSession, torch_predictor
 from edgeyolo.exporters.catalog import EXPORTERS
 from edgeyolo.exporters.vendor import Exporter, ExportSource, VendorFiles, tool_versions
+from edgeyolo.int8_report import Int8Files
+from edgeyolo.int8_request import Int8Request, photographs
 from edgeyolo.letterbox import Letterboxer
 from edgeyolo.models.deploy import deploy
 from edgeyolo.pictures import list_pictures, read_picture
 from edgeyolo.predictor import Predictor, open_session
-from edgeyolo.quantization import Int8Files, Int8Request, photographs, write_int8
+from edgeyolo.quantization import compare_int8, write_int8
 from edgeyolo.runtimes.session import SessionOptions
 from edgeyolo.scenes import render_scene
 from edgeyolo.spec import Backend, Precision, Preprocess
@@ -187,14 +190,18 @@ def export(request: ExportRequest, progress: Progress = lambda _: None) -> Expor
 def try_int8(
     checkpoint: Path,
     backend: Backend,
-    requests: Sequence[Int8Request],
+    request: Int8Request,
+    estimators: Sequence[RangeEstimator | None],
     *,
     input_hw: tuple[int, int] | None = None,
     names_file: Path | None = None,
     legacy: bool = False,
     progress: Progress = lambda _: None,
 ) -> list[Int8Files]:
-    """Quantise and measure without writing an artifact, one result per request.
+    """Quantise and measure without writing an artifact, one result per range estimator.
+
+    Args:
+        estimators: ``None`` for the backend's best.
 
     Raises:
         CheckpointError: The weights cannot be read.
@@ -203,13 +210,7 @@ def try_int8(
     loaded = load_model(checkpoint, names_file=names_file, input_hw=input_hw, legacy=legacy)
     deployed, _ = deploy(loaded.model)
     source = ExportSource(deployed, loaded.spec)
-    results = []
-    for request in requests:
-        with tempfile.TemporaryDirectory(prefix="edgeyolo-") as folder:
-            results.append(
-                write_int8(source, backend, request, Thresholds(), Path(folder), progress)
-            )
-    return results
+    return compare_int8(source, backend, request, estimators, Thresholds(), progress)
 
 
 def parity_frames(

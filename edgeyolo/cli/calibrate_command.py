@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgeyolo.cli import options
 from edgeyolo.cli.int8_options import ALGORITHMS, int8_options, int8_request
 from edgeyolo.spec import Backend
+
+if TYPE_CHECKING:
+    from edgeyolo.int8_report import Int8Files
 
 
 @click.command()
@@ -43,11 +46,11 @@ def command(
     request = int8_request(int8)
     if request is None:
         raise click.UsageError("--calibration is needed: the pictures to look at")
-    algorithms = [RangeEstimator(name) for name in ALGORITHMS] if compare else [request.estimator]
     tried = try_int8(
         checkpoint,
         backend,
-        [replace(request, estimator=algorithm) for algorithm in algorithms],
+        request,
+        [RangeEstimator(name) for name in ALGORITHMS] if compare else [request.estimator],
         input_hw=input_size,
         names_file=names,
         legacy=legacy,
@@ -57,16 +60,29 @@ def command(
         options.print_json({"results": tried})
         return
     click.echo("\n".join(tried[0].coverage.lines()))
-    click.echo(
-        f"{'algorithm':<14}{'float':>8}{'INT8':>8}{'drop':>9}{'time':>7}  {tried[0].score.kind}"
-    )
-    for one in tried:
+    if compare:
+        click.echo("\n".join(_table(tried)))
+    else:
+        click.echo(f"{backend} INT8, algorithm {tried[0].record.algorithm}:")
+        click.echo("\n".join(tried[0].lines()))
+    if tried[0].sensitivity is not None:
+        click.echo("\n".join(tried[0].sensitivity.lines()))
+
+
+def _table(tried: Sequence[Int8Files]) -> list[str]:
+    """One line per algorithm, the most accurate first."""
+    first = tried[0]
+    lines = [
+        f"{first.score.kind} on {first.score.pictures} pictures of {first.dataset}; time of INT8 "
+        f"over float on {first.device}",
+        f"{'algorithm':<14}{'float':>8}{'INT8':>8}{'drop':>9}{'time':>7}",
+    ]
+    for one in sorted(tried, key=lambda one: -one.score.value):
         before, after = one.float_score.value, one.score.value
         share = "-"
         if one.score.network_ms is not None and one.float_ms is not None:
             share = f"{one.score.network_ms / one.float_ms:.2f}"
-        click.echo(
+        lines.append(
             f"{one.record.algorithm:<14}{before:8.4f}{after:8.4f}{before - after:+9.4f}{share:>7}"
         )
-    if tried[0].sensitivity is not None:
-        click.echo("\n".join(tried[0].sensitivity.lines()))
+    return lines

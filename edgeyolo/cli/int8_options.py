@@ -11,7 +11,7 @@ import click
 from edgeyolo.cli import options
 
 if TYPE_CHECKING:
-    from edgeyolo.quantization import Int8Request
+    from edgeyolo.int8_request import Int8Request
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 # As in edgeyolo.calibration.ranges, which --help must not import.
@@ -19,7 +19,7 @@ ALGORITHMS = ("min-max", "mean-min-max", "percentile", "mse")
 
 
 def int8_options(command: Command) -> Command:
-    """Everything that makes an :class:`~edgeyolo.quantization.Int8Request`."""
+    """Everything that makes an :class:`~edgeyolo.int8_request.Int8Request`."""
     for option in reversed(
         (
             click.option(
@@ -51,7 +51,16 @@ def int8_options(command: Command) -> Command:
             click.option(
                 "--float-layer", multiple=True, help="A convolution to leave in float; repeatable."
             ),
-            click.option("--sensitivity", is_flag=True, help="Measure every layer."),
+            click.option(
+                "--sensitivity",
+                is_flag=True,
+                help="Measure every layer: noise of the outputs with only it in INT8.",
+            ),
+            click.option(
+                "--sensitivity-ap",
+                is_flag=True,
+                help="And every block: AP (or agreement) with only it in INT8; takes minutes.",
+            ),
             click.option(
                 "--full-integer", is_flag=True, help="tflite: for integer-only accelerators."
             ),
@@ -68,7 +77,7 @@ def int8_request(values: dict[str, Any]) -> Int8Request | None:
     """The request in a command's parameters; ``None`` without ``--calibration``."""
     from edgeyolo.calibration.ranges import RangeEstimator
     from edgeyolo.errors import UnsupportedError
-    from edgeyolo.quantization import Int8Request
+    from edgeyolo.int8_request import Int8Request
     from edgeyolo.weights import cache_folder
 
     calibration: Path | None = values["calibration"]
@@ -92,5 +101,6 @@ def int8_request(values: dict[str, Any]) -> Int8Request | None:
         val_annotations=values["val_annotations"],
         full_integer=values["full_integer"],
         with_sensitivity=values["sensitivity"],
+        with_block_scores=values["sensitivity_ap"],
         cache_folder=None if values["no_calibration_cache"] else cache_folder() / "calibration",
     )

@@ -11,6 +11,8 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
+from edgeyolo.calibration.block_sensitivity import Network, blocks_of, measure_blocks
+from edgeyolo.calibration.budget import Score, ScoreKind
 from edgeyolo.calibration.nncf_backend import ActivationScheme
 from edgeyolo.calibration.onnx_flavours import for_onnxruntime
 from edgeyolo.calibration.onnx_int8 import quantize_onnx
@@ -48,7 +50,7 @@ def switched(tiny_detector: onnx.ModelProto, quantized: onnx.ModelProto) -> Swit
 def sensitivity(
     tiny_detector: onnx.ModelProto, quantized: onnx.ModelProto, pixels: Batches
 ) -> Sensitivity:
-    return measure_sensitivity(tiny_detector, quantized, pixels)  # type: ignore[arg-type]
+    return measure_sensitivity(SwitchedGraph(tiny_detector, quantized), tiny_detector, pixels)  # type: ignore[arg-type]
 
 
 def outputs(model: onnx.ModelProto, pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
@@ -67,7 +69,7 @@ def test_all_switches_off_is_the_float_network(
     assert set(switched.layers) == QUANTIZED
     for batch in pixels:  # type: ignore[attr-defined]
         for one, two in zip(switched.run(batch, {}), outputs(tiny_detector, batch), strict=True):
-            np.testing.assert_allclose(one, two, atol=1e-5)
+            np.testing.assert_allclose(one, two, atol=1e-6)
 
 
 def test_all_switches_on_is_the_quantised_network(
@@ -79,6 +81,44 @@ def test_all_switches_on_is_the_quantised_network(
         noises.append(output_noise(*wanted, *found))
     # float + (quantised - float) rounds; a value on the edge between two steps takes the other.
     assert max(noises) < 1e-4
+
+
+def test_blocks_are_scored_alone_and_left_float(switched: SwitchedGraph, pixels: Batches) -> None:
+    pictures = list(pixels)  # type: ignore[call-overload]
+    exact = [switched.run(picture, {}) for picture in pictures]
+
+    def score(network: Network) -> Score:
+        found = [network(picture) for picture in pictures]
+        noise = [output_noise(*one, *two) for one, two in zip(exact, found, strict=True)]
+        return Score(1.0 - float(np.mean(noise)), ScoreKind.AP, len(pictures))
+
+    lines: list[str] = []
+    blocks = measure_blocks(switched, score, lines.append, most=3)
+    assert blocks.float_score == 1.0
+    assert blocks.int8_score < 1.0
+    assert len(blocks.blocks) == len(lines) == 4
+    assert {name for block in blocks.blocks for name in block.layers} == QUANTIZED
+    for block in blocks.blocks[:-1]:
+        on = dict.fromkeys(block.layers, True)
+        found = [switched.run(picture, on) for picture in pictures]
+        noise = [output_noise(*one, *two) for one, two in zip(exact, found, strict=True)]
+        assert blocks.lost(block) == pytest.approx(np.mean(noise))
+        assert block.left_float < 1.0
+    assert max(map(blocks.regained, blocks.blocks)) > 0
+    assert len(blocks.lines()) == 2 + len(blocks.blocks)
+
+
+def test_blocks_follow_the_paths_of_the_names() -> None:
+    layers = ["/a/1/conv", "/a/2/conv", "/a/3/conv", "/b/x/1", "/b/x/2", "/b/y/1"]
+    assert blocks_of(layers, 2) == {"/a": tuple(layers[:3]), "/b": tuple(layers[3:])}
+    assert blocks_of(layers, 100) == {layer: (layer,) for layer in layers}
+    halves = blocks_of([f"/model.{i}/conv" for i in range(8)], 2)
+    assert [len(block) for block in halves.values()] == [4, 4]
+    assert list(halves) == ["/model.0/conv .. /model.3/conv", "/model.4/conv .. /model.7/conv"]
+    # A part that is left and come back to is two blocks.
+    again = blocks_of(["/a/1", "/b/1", "/a/2"], 3)
+    assert [*again.values()] == [("/a/1",), ("/b/1",), ("/a/2",)]
+    assert blocks_of([], 3) == {}
 
 
 def test_one_layer_alone_brings_less_noise_than_all(sensitivity: Sensitivity) -> None:
@@ -100,7 +140,7 @@ def test_a_layer_with_a_ruined_scale_is_the_most_sensitive(
     scale = next(t for t in ruined.graph.initializer if t.name == scale_name)
     values = onnx.numpy_helper.to_array(scale) * np.float32(1.5)
     scale.CopyFrom(onnx.numpy_helper.from_array(values, scale_name))
-    found = measure_sensitivity(tiny_detector, ruined, pixels)  # type: ignore[arg-type]
+    found = measure_sensitivity(SwitchedGraph(tiny_detector, ruined), tiny_detector, pixels)  # type: ignore[arg-type]
     worst = max(found.layers, key=lambda layer: layer.noise_alone)
     assert worst.name == "pointwise"
     assert found.order()[0].name == "pointwise"

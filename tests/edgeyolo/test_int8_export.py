@@ -14,12 +14,13 @@ import pytest
 import edgeyolo
 from edgeyolo.calibration.sensitivity import Sensitivity, measure_sensitivity
 from edgeyolo.calibration.settings import Batches
+from edgeyolo.calibration.switched_graph import SwitchedGraph
 from edgeyolo.detections import Detections
 from edgeyolo.errors import AccuracyError, DatasetError, UnsupportedError
 from edgeyolo.int8_measure import agreement
+from edgeyolo.int8_request import Int8Request
 from edgeyolo.pictures import list_pictures
 from edgeyolo.pipeline import ExportRequest, export
-from edgeyolo.quantization import Int8Request
 from edgeyolo.spec import Backend, Precision
 
 
@@ -78,10 +79,8 @@ def test_a_budget_that_int8_cannot_keep_writes_nothing(
     request_int8: ExportRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Of all layers only two may stay float: then agreement cannot be perfect.
-    def two_layers(
-        source: onnx.ModelProto, quantized: onnx.ModelProto, batches: Batches
-    ) -> Sensitivity:
-        found = measure_sensitivity(source, quantized, batches)
+    def two_layers(graph: SwitchedGraph, source: onnx.ModelProto, batches: Batches) -> Sensitivity:
+        found = measure_sensitivity(graph, source, batches)
         return replace(found, layers=found.layers[-2:])
 
     monkeypatch.setattr("edgeyolo.calibration.quantize.measure_sensitivity", two_layers)
