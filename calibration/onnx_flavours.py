@@ -86,6 +86,17 @@ def for_tensorrt(quantized: onnx.ModelProto) -> onnx.ModelProto:
     return editor.finish()
 
 
+def for_sensitivity(quantized: onnx.ModelProto) -> onnx.ModelProto:
+    """The graph with a quantiser in front of every convolution, as OpenVINO and TFLite have it.
+
+    Args:
+        quantized: From :func:`edgeyolo.calibration.onnx_int8.quantize_onnx`.
+    """
+    editor = GraphEditor(quantized)
+    requantize_after_moves(editor)
+    return editor.finish()
+
+
 def make_unsigned(editor: GraphEditor) -> None:
     """Rewrite int8 activations as uint8 with the zero-point raised by 128: the same numbers.
 

@@ -37,14 +37,14 @@ def quantize_onnx(
 ) -> onnx.ModelProto:
     """Put Q/DQ pairs in front of convolutions, additions and concatenations, biases corrected.
 
-    Depthwise convolutions stay float: their input channels differ so much that one scale for
-    all of them costs YOLOX-Nano 9 AP, and neither onnxruntime nor TensorRT takes a scale per
-    channel there.
+    Depthwise convolutions stay float, unless *scheme* gives them a scale per channel: their input
+    channels differ so much that one scale for all of them costs YOLOX-Nano 9 AP, and neither
+    onnxruntime's fast kernels nor TensorRT take a scale per channel there.
 
     Args:
         source: Float graph with uint8 NHWC pixels as input; not changed.
         batches: Calibration input.
-        scheme: ``ASYMMETRIC_PER_TENSOR`` or ``SYMMETRIC``.
+        scheme: ``ASYMMETRIC`` for a graph that resembles what other runtimes make of it.
 
     Raises:
         MissingPackageError: NNCF is not installed.
@@ -52,11 +52,9 @@ def quantize_onnx(
     """
     graph = GraphEditor(source).finish()
     input_name = graph.graph.input[0].name
-    float_nodes = {
-        *prediction_and_decode(graph),
-        *depthwise_convolutions(graph),
-        *settings.float_layers,
-    }
+    float_nodes = {*prediction_and_decode(graph), *settings.float_layers}
+    if scheme is not ActivationScheme.ASYMMETRIC:
+        float_nodes.update(depthwise_convolutions(graph))
     if scheme is ActivationScheme.SYMMETRIC:
         # Signed with zero-point 0, 8 bits hold every second grey level only.
         float_nodes.update(input_convolutions(graph))

@@ -13,7 +13,7 @@ from edgeyolo.calibration.block_sensitivity import ScoreNetwork, measure_blocks
 from edgeyolo.calibration.budget import FrontierPoint, Score, keep_within
 from edgeyolo.calibration.cache import CacheKey, CalibrationCache
 from edgeyolo.calibration.nncf_backend import ActivationScheme
-from edgeyolo.calibration.onnx_flavours import for_onnxruntime, for_tensorrt
+from edgeyolo.calibration.onnx_flavours import for_onnxruntime, for_sensitivity, for_tensorrt
 from edgeyolo.calibration.onnx_int8 import quantize_onnx
 from edgeyolo.calibration.openvino_int8 import quantize_openvino
 from edgeyolo.calibration.pictures import CalibrationPictures
@@ -175,15 +175,16 @@ class _Job:
         )
 
     def sensitivity(self) -> Sensitivity:
-        """Measured on the Q/DQ graph for onnxruntime, which every backend's resembles."""
+        """Measured on a Q/DQ graph: the result itself, or one that resembles it."""
         if self.measured_sensitivity is None:
             request = self.request
             self.progress("measuring the sensitivity of every layer")
-            proxy = Backend.TENSORRT if request.backend is Backend.TENSORRT else Backend.ONNX
-            quantizer = _own_quantizer(proxy, request.source, request.pictures)
-            files = self._through_cache(
-                proxy, request.settings, "", lambda: quantizer(request.settings)
-            )
+            if request.backend in (Backend.ONNX, Backend.TENSORRT):
+                files = self.files(frozenset())
+            else:
+                files = self._through_cache(
+                    Backend.ONNX, request.settings, "sensitivity", self._resembling_files
+                )
             quantized = type(request.source).FromString(next(iter(files.values())))
             graph = SwitchedGraph(request.source, quantized)
             found = measure_sensitivity(graph, request.source, request.pictures)
@@ -193,6 +194,13 @@ class _Job:
                 found = replace(found, blocks=blocks)
             self.measured_sensitivity = found
         return self.measured_sensitivity
+
+    def _resembling_files(self) -> ModelFiles:
+        request = self.request
+        graph = quantize_onnx(
+            request.source, request.pictures, request.settings, scheme=ActivationScheme.ASYMMETRIC
+        )
+        return {"model.onnx": for_sensitivity(graph).SerializeToString()}
 
     def record(self, float_layers: tuple[str, ...]) -> CalibrationRecord:
         return CalibrationRecord(

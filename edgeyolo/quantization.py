@@ -47,7 +47,7 @@ from edgeyolo.spec import Backend, OutputKind, Precision
 
 # What is best where, over the table of docs/int8.md.
 DEFAULT_ESTIMATORS = {
-    Backend.OPENVINO: RangeEstimator.MEAN_MIN_MAX,
+    Backend.OPENVINO: RangeEstimator.MSE,
     Backend.ONNX: RangeEstimator.MEAN_MIN_MAX,
     Backend.TENSORRT: RangeEstimator.MEAN_MIN_MAX,
     Backend.TFLITE: RangeEstimator.MSE,
