@@ -10,29 +10,27 @@ from numpy.typing import NDArray
 
 from edgeyolo.atomic import write_bytes
 from edgeyolo.drawing import draw
+from edgeyolo.pictures import list_pictures, read_picture
 from edgeyolo.predictor import load
-from edgeyolo.scenes import Difficulty, render_scene
 
-_FIRST_SEED = 4_000_002
-_SCENE_HW = (480, 640)
-_COLUMNS, _ROWS = 3, 2
+_COLUMNS = 3
 _JPEG_QUALITY = 90
 
 
-def write_gallery(path: Path, artifact: Path) -> None:
-    """Write a JPEG of 1920x960 pixels: six scenes larger than the network's input.
+def write_gallery(path: Path, artifact: Path, pictures: Path) -> None:
+    """Write a JPEG of all pictures of a folder, three in a row.
+
+    Args:
+        path: The JPEG.
+        artifact: Its detections are drawn.
+        pictures: Folder of pictures of one size; a multiple of three.
 
     Raises:
         OutputError: *path* cannot be written.
     """
+    frames = [read_picture(picture) for picture in list_pictures(pictures)]
     with load(artifact) as predictor:
-        tiles = [
-            draw(scene, predictor.predict(scene))
-            for scene in (
-                render_scene(_FIRST_SEED + number, _SCENE_HW, Difficulty.NORMAL).frame_bgr
-                for number in range(_COLUMNS * _ROWS)
-            )
-        ]
+        tiles = [draw(frame, predictor.predict(frame)) for frame in frames]
     _, content = cv2.imencode(".jpg", _tiled(tiles), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
     write_bytes(path, content.tobytes())
 

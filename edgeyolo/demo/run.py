@@ -26,15 +26,17 @@ from edgeyolo.validation import ValidationRequest, validate
 Progress = Callable[[str], None]
 HELD_OUT_SEED = 2_000_001
 """First of the scenes that neither training nor the choice of the best epoch has seen."""
+SHOWN_SEED, SHOWN, SHOWN_HW = 4_000_002, 6, (480, 640)
+"""Scenes to look at and to measure speed on, larger than the network's input."""
 _MARKER = ".edgeyolo-demo"
-_PICTURES = 3
+_PICTURES_IN_REPORT = 3
 
 
 def run_demo(request: DemoRequest, progress: Progress = lambda _: None) -> DemoResult:
     """Export the embedded detector for every runtime, prove, measure and show it.
 
     Written into ``request.output``: an artifact folder for each runtime and precision, the
-    rendered scenes, ``report.html``, ``detections.jpg`` and ``symbols.png``.
+    rendered ``scenes`` and ``pictures``, ``report.html``, ``detections.jpg`` and ``symbols.png``.
 
     Args:
         progress: Called with one line per step.
@@ -49,9 +51,11 @@ def run_demo(request: DemoRequest, progress: Progress = lambda _: None) -> DemoR
     output = _claimed(request.output)
     card = detector_card()
     held_out, calibration = output / "scenes", output / "calibration-scenes"
+    shown = output / "pictures"
     progress(f"rendering {request.scenes} held-out and {request.calibration} calibration scenes")
     write_scenes(held_out, request.scenes, HELD_OUT_SEED, card.input_hw)
     write_scenes(calibration, request.calibration, card.first_seed, card.input_hw)
+    write_scenes(shown, SHOWN, SHOWN_SEED, SHOWN_HW)
     labels = held_out / "instances.json"
     progress(f"accuracy of the checkpoint in PyTorch on {request.scenes} scenes")
     torch_ap = validate(ValidationRequest(model=checkpoint_path(), annotations=labels)).report.ap
@@ -60,9 +64,9 @@ def run_demo(request: DemoRequest, progress: Progress = lambda _: None) -> DemoR
         for backend in backends
         for precision in Precision
     )
-    report = _benchmark(request, artifacts, labels, progress)
+    report = _benchmark(request, artifacts, shown / "images", labels, progress)
     progress("drawing detections")
-    write_gallery(output / "detections.jpg", artifacts[0].folder)
+    write_gallery(output / "detections.jpg", artifacts[0].folder, shown / "images")
     write_sheet(output / "symbols.png")
     write_text(output / "report.html", as_html(report))
     return DemoResult(
@@ -145,16 +149,21 @@ def _export(
 
 
 def _benchmark(
-    request: DemoRequest, artifacts: tuple[DemoArtifact, ...], labels: Path, progress: Progress
+    request: DemoRequest,
+    artifacts: tuple[DemoArtifact, ...],
+    frames: Path,
+    labels: Path,
+    progress: Progress,
 ) -> BenchmarkReport:
     folders = tuple(artifact.folder for artifact in artifacts)
     return measure(
         BenchmarkRequest(
             artifacts=folders,
-            source=str(labels.parent / "images"),
+            source=str(frames),
+            frames=SHOWN,
             rounds=request.rounds,
             seconds=request.seconds,
-            pictures=_PICTURES,
+            pictures=_PICTURES_IN_REPORT,
         ),
         progress,
         CocoAccuracy(ValidationRequest(model=folders[0], annotations=labels)),

@@ -43,6 +43,9 @@ def as_text(result: DemoResult) -> str:
         f"  {output / 'symbols.png'}      print it, and hold it in front of a camera:",
         f"      edgeyolo camera {best.folder} --source 0",
         "",
+        "find them again, one by one:",
+        f"  edgeyolo predict {best.folder} {output / 'pictures' / 'images'}",
+        "",
         "now your own model:",
         f"  edgeyolo export best.pth --to {best.backend}"
         "                        # YOLOX or YOLOv7, or a name: yolox-s",
