@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from edgeyolo.errors import SourceError, one_line
 from edgeyolo.picture_sizes import check_claimed_size
 from edgeyolo.pictures import read_picture
+from edgeyolo.vendor_paths import vendor_path
 from edgeyolo.video_headers import check_video
 
 # Of a long video this many frames, evenly spread, are looked at.
@@ -86,7 +87,7 @@ class VideoFrame:
         import cv2
 
         check_video(path)
-        capture = cv2.VideoCapture(str(path))
+        capture = cv2.VideoCapture(vendor_path(path))
         try:
             count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
         finally:
@@ -122,7 +123,7 @@ def _capture(path: Path):  # type: ignore[no-untyped-def]
     import cv2
 
     check_video(path)
-    capture = cv2.VideoCapture(str(path))
+    capture = cv2.VideoCapture(vendor_path(path))
     if not capture.isOpened():
         raise SourceError(f"{path} is not a video that OpenCV can read")
     return capture

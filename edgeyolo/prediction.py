@@ -21,6 +21,7 @@ from edgeyolo.errors import OutputError, SourceError, one_line
 from edgeyolo.pictures import SUFFIXES, list_pictures, read_picture
 from edgeyolo.predictor import Predictor
 from edgeyolo.recording import VideoRecorder
+from edgeyolo.vendor_paths import vendor_path
 from edgeyolo.video_headers import check_video
 
 Progress = Callable[[str], None]
@@ -143,7 +144,7 @@ def _predict_video(
 
     check_video(source)
     with ExitStack() as stack:
-        capture = cv2.VideoCapture(str(source))
+        capture = cv2.VideoCapture(vendor_path(source))
         stack.callback(capture.release)
         ok, frame = capture.read() if capture.isOpened() else (False, None)
         if not ok or frame is None:

@@ -14,6 +14,7 @@ from edgeyolo.errors import BackendError, MissingPackageError, UnsupportedError,
 from edgeyolo.runtimes.containers import onnx_metadata
 from edgeyolo.runtimes.session import RuntimeReport, SessionOptions
 from edgeyolo.spec import Backend, OutputKind, Precision
+from edgeyolo.vendor_paths import vendor_path
 
 # Device word -> execution provider of ONNX Runtime.
 _PROVIDERS = {
@@ -127,8 +128,9 @@ def _open_session(file: Path, providers: Sequence[str], threads: int | None) -> 
     if threads is not None:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
+    name = vendor_path(file)
     try:
-        return onnxruntime.InferenceSession(str(file), options, providers=list(providers))
+        return onnxruntime.InferenceSession(name, options, providers=list(providers))
     except Exception as error:
         raise BackendError(f"ONNX Runtime cannot open {file}: {one_line(error)}") from error
 

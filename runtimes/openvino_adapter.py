@@ -16,6 +16,7 @@ from edgeyolo.errors import BackendError, MissingPackageError, needs, one_line
 from edgeyolo.runtimes.containers import openvino_contract
 from edgeyolo.runtimes.session import RuntimeReport, SessionOptions
 from edgeyolo.spec import Backend, Precision
+from edgeyolo.vendor_paths import vendor_path
 
 # rt_info is a tree; the contract is one JSON string, because lists come back as strings.
 RT_INFO_PATH = ["edgeyolo", CONTRACT_KEY]
@@ -159,7 +160,7 @@ def _compute_type(precision: Precision, device: str) -> str:
 
 def _read(core: Any, file: Path) -> Any:
     try:
-        return core.read_model(str(file))
+        return core.read_model(vendor_path(file))
     except RuntimeError as error:
         raise BackendError(f"OpenVINO cannot read {file}: {one_line(error)}") from error
 

@@ -17,6 +17,7 @@ from edgeyolo.errors import ArtifactError, BackendError, MissingPackageError, ne
 from edgeyolo.runtimes.session import RuntimeReport, SessionOptions
 from edgeyolo.spec import Backend, Precision
 from edgeyolo.tflite.reader import read_file
+from edgeyolo.vendor_paths import vendor_path
 
 
 class TfliteRuntime:
@@ -31,7 +32,9 @@ class TfliteRuntime:
         # Checked before the vendor sees it: LiteRT follows damaged offsets and may crash.
         read_file(file)
         try:
-            interpreter = interpreter_class(model_path=str(file), num_threads=options.threads)
+            interpreter = interpreter_class(
+                model_path=vendor_path(file), num_threads=options.threads
+            )
             interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
             raise BackendError(f"{file}: LiteRT refuses the file: {one_line(error)}") from error

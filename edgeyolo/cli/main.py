@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Mapping
@@ -67,6 +68,7 @@ def main() -> None:
 
     With ``EDGEYOLO_TRACEBACK`` set, a ``ValueError`` is shown with its traceback.
     """
+    _prepare_streams()
     try:
         status = group.main(standalone_mode=False)
         sys.exit(status if isinstance(status, int) else 0)
@@ -98,6 +100,27 @@ def main() -> None:
         _fail(f"{name}{one_line(error.strerror or error)}", 1)
     except MemoryError:
         _fail("out of memory; use a smaller model, input size or batch", 1)
+
+
+def _prepare_streams() -> None:
+    """Let no name stop a command at its output, and no file take the place of a closed stream."""
+    for descriptor in range(3):
+        if not _is_open(descriptor):
+            # Opened in this order, the lowest free number is this one. Otherwise the first model
+            # file would get it, and whatever a vendor prints would go there.
+            os.open(os.devnull, os.O_RDWR)
+    for stream in (sys.stdout, sys.stderr):
+        # Class names and paths may have letters that the terminal's encoding has not: locale C.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
 
 
 def _fail(message: str, status: int) -> None:

@@ -77,7 +77,11 @@ def print_json(data: object) -> None:
     """One JSON object on stdout; not-a-number becomes null."""
     import msgspec
 
-    print(json.dumps(msgspec.to_builtins(data), ensure_ascii=False, indent=2, allow_nan=False))
+    # Locale C has no letters but ASCII; what stands in for the others in text would be no JSON.
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    ascii_only = not encoding.lower().startswith("utf")
+    plain = msgspec.to_builtins(data)
+    print(json.dumps(plain, ensure_ascii=ascii_only, indent=2, allow_nan=False))
 
 
 class WeightsFile(click.ParamType[Path]):

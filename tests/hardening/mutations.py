@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import io
 import json
+import lzma
 import random
 import re
 import struct
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
@@ -100,12 +102,19 @@ def mutate(rng: random.Random, data: bytes, ways: Sequence[Mutation]) -> bytes:
     return data
 
 
+# What Python's reader raises for archives that were damaged before.
+_NO_ARCHIVE = (
+    zipfile.BadZipFile, OSError, ValueError, RuntimeError, EOFError, zlib.error, struct.error,
+    lzma.LZMAError,
+)  # fmt: skip
+
+
 def zip_member(rng: random.Random, data: bytes) -> bytes:
     """A member of a zip archive is damaged, renamed, repeated or lost; sums are right again."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = [(info.filename, archive.read(info)) for info in archive.infolist()]
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, zlib.error):
+    except _NO_ARCHIVE:
         return flip(rng, data)
     if not members:
         return flip(rng, data)
@@ -124,7 +133,8 @@ def zip_member(rng: random.Random, data: bytes) -> bytes:
     else:
         members[index] = (name, mutate(rng, content, BLIND))
     packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
+    with zipfile.ZipFile(packed, "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a name that occurs twice is meant
         for name, content in members:
             method = zipfile.ZIP_DEFLATED if what == 7 else zipfile.ZIP_STORED
             info = zipfile.ZipInfo("x")
