@@ -15,10 +15,12 @@ def command() -> None:
 @command.command("list")
 @options.json_option
 def list_command(*, as_json: bool) -> None:
-    """List the official files, their sizes, licences, and which are in the cache."""
+    """List the embedded detector and the official files: size, licence, whether cached."""
+    from edgeyolo.embedded import DEMO_NAME, checkpoint_path
     from edgeyolo.weights import cache_folder, cached_path, is_cached
     from edgeyolo.weights_catalog import OFFICIAL_WEIGHTS
 
+    embedded = checkpoint_path()
     if as_json:
         rows = [
             {
@@ -31,9 +33,17 @@ def list_command(*, as_json: bool) -> None:
             }
             for weights in OFFICIAL_WEIGHTS.values()
         ]
-        options.print_json({"cache": str(cache_folder()), "weights": rows})
+        options.print_json(
+            {
+                "cache": str(cache_folder()),
+                "embedded": {"name": DEMO_NAME, "path": str(embedded)},
+                "weights": rows,
+            }
+        )
         return
     click.echo(f"{'name':20} {'MB':>7}  {'licence':11} {'digest':9} in the cache")
+    size_mb = embedded.stat().st_size / 1e6
+    click.echo(f"{DEMO_NAME:20} {size_mb:>7.1f}  {'Apache-2.0':11} {'known':9} comes with edgeyolo")
     for weights in OFFICIAL_WEIGHTS.values():
         size = f"{weights.size_bytes / 1e6:.1f}" if weights.size_bytes else "?"
         digest = "known" if weights.sha256 else "unknown"

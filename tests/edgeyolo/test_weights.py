@@ -596,6 +596,8 @@ def test_the_command_lists_and_pulls(server: Server, monkeypatch: pytest.MonkeyP
     assert pulled.stdout.strip() == str(cached_path(local))
     assert "downloading" in pulled.stderr
     table = runner.invoke(command, ["list"]).stdout
+    assert re.search(r"^demo +2\.1 +Apache-2\.0 +known +comes with edgeyolo$", table, re.M)
+    assert listed["embedded"]["name"] == "demo"
     assert re.search(r"^test +1\.2 +MIT +known +yes$", table, re.M)
     unknown = runner.invoke(command, ["pull", "yolov9"])
     assert isinstance(unknown.exception, EdgeYoloError)
