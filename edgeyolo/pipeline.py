@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -197,8 +197,8 @@ def try_int8(
     names_file: Path | None = None,
     legacy: bool = False,
     progress: Progress = lambda _: None,
-) -> list[Int8Files]:
-    """Quantise and measure without writing an artifact, one result per range estimator.
+) -> Iterator[Int8Files]:
+    """Quantise and measure without writing an artifact; a result per range estimator.
 
     Args:
         estimators: ``None`` for the backend's best.
@@ -210,7 +210,7 @@ def try_int8(
     loaded = load_model(checkpoint, names_file=names_file, input_hw=input_hw, legacy=legacy)
     deployed, _ = deploy(loaded.model)
     source = ExportSource(deployed, loaded.spec)
-    return compare_int8(source, backend, request, estimators, Thresholds(), progress)
+    yield from compare_int8(source, backend, request, estimators, Thresholds(), progress)
 
 
 def parity_frames(

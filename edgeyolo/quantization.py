@@ -89,7 +89,7 @@ def compare_int8(
     estimators: Sequence[RangeEstimator | None],
     thresholds: Thresholds,
     progress: Callable[[str], None],
-) -> list[Int8Files]:
+) -> Iterator[Int8Files]:
     """Quantise with several range estimators and measure; the files are thrown away.
 
     Args:
@@ -98,13 +98,11 @@ def compare_int8(
     Raises:
         As :func:`write_int8`.
     """
-    found = []
     with _measuring(source, backend, request, thresholds, progress) as ground:
         for estimator in estimators:
             with tempfile.TemporaryDirectory(prefix="edgeyolo-") as folder:
                 one = replace(request, estimator=estimator)
-                found.append(_quantized(ground, one, Path(folder), progress))
-    return found
+                yield _quantized(ground, one, Path(folder), progress)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,15 +46,17 @@ def command(
     request = int8_request(int8)
     if request is None:
         raise click.UsageError("--calibration is needed: the pictures to look at")
-    tried = try_int8(
-        checkpoint,
-        backend,
-        request,
-        [RangeEstimator(name) for name in ALGORITHMS] if compare else [request.estimator],
-        input_hw=input_size,
-        names_file=names,
-        legacy=legacy,
-        progress=options.say,
+    tried = list(
+        try_int8(
+            checkpoint,
+            backend,
+            request,
+            [RangeEstimator(name) for name in ALGORITHMS] if compare else [request.estimator],
+            input_hw=input_size,
+            names_file=names,
+            legacy=legacy,
+            progress=options.say,
+        )
     )
     if as_json:
         options.print_json({"results": tried})

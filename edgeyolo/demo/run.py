@@ -15,8 +15,8 @@ from edgeyolo.demo.gallery import write_gallery
 from edgeyolo.demo.records import DemoArtifact, DemoRequest, DemoResult
 from edgeyolo.embedded import checkpoint_path, detector_card
 from edgeyolo.errors import BackendError, OutputError, one_line
+from edgeyolo.int8_request import Int8Request
 from edgeyolo.pipeline import ExportRequest, export
-from edgeyolo.quantization import Int8Request
 from edgeyolo.runtimes.catalog import RUNTIMES
 from edgeyolo.scenes.folder import write_scenes
 from edgeyolo.scenes.sheet import write_sheet
