@@ -21,6 +21,7 @@ A bad argument of a Python call is ``ValueError``, not one of these.
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -108,6 +109,13 @@ def needs(package: str, *, extra: str) -> Iterator[None]:
             f"{package} is installed but does not load ({one_line(error)}); "
             f"reinstall it with: pip install --force-reinstall 'edgeyolo[{extra}]'"
         ) from error
+
+
+def brief(value: object) -> str:
+    """A value out of a file for a message: at most 80 characters, however deep it is nested."""
+    shortener = reprlib.Repr()
+    shortener.maxlevel = 2
+    return one_line(shortener.repr(value), limit=80)
 
 
 def one_line(error: BaseException | str, limit: int = 300) -> str:

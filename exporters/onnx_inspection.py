@@ -59,4 +59,11 @@ def _type_name(number: int) -> str:
 def _finite(tensor: onnx.TensorProto) -> bool:
     if tensor.data_type not in (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE):
         return True
-    return bool(np.isfinite(numpy_helper.to_array(tensor)).all())
+    try:
+        values = numpy_helper.to_array(tensor)
+    except (ValueError, TypeError) as error:
+        raise ArtifactError(
+            f"the weights {tensor.name!r} do not fit their shape {tuple(tensor.dims)}: "
+            f"{one_line(error)}"
+        ) from error
+    return bool(np.isfinite(values).all())

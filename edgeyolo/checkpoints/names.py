@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import reprlib
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from edgeyolo.errors import DatasetError, needs, one_line
+from edgeyolo.errors import DatasetError, brief, needs, one_line
 
 _MAX_BYTES = 512 << 20  # COCO annotation files reach 450 MB
 
@@ -85,11 +84,9 @@ def _checked(names: list[Any], file: Path) -> tuple[str, ...]:
     for index, name in enumerate(names):
         # YAML reads an unquoted "no" or "7" as something else than text.
         if not isinstance(name, str) or not name.strip():
-            raise DatasetError(
-                f"{file}: name of class {index} is {reprlib.repr(name)}, expected text"
-            )
+            raise DatasetError(f"{file}: name of class {index} is {brief(name)}, expected text")
     cleaned = tuple(name.strip() for name in names)
     name, count = Counter(cleaned).most_common(1)[0]
     if count > 1:
-        raise DatasetError(f"{file}: the class name {reprlib.repr(name)} occurs twice")
+        raise DatasetError(f"{file}: the class name {brief(name)} occurs twice")
     return cleaned

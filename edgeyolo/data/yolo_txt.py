@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ import yaml
 from edgeyolo.data.dataset import DetectionDataset, LabeledPicture, Problem, ProblemKind
 from edgeyolo.data.label_checks import LabelCollector
 from edgeyolo.data.pictures import PICTURE_SUFFIXES, picture_header
-from edgeyolo.errors import DatasetError, one_line
+from edgeyolo.errors import DatasetError, brief, one_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ def read_dataset_yaml(file: Path) -> DatasetYaml:
 def _place(value: object, key: str, file: Path) -> str:
     # Only then text: YAML lets a short file say a list of billions.
     if not isinstance(value, str | int) or "\0" in str(value):
-        raise DatasetError(f"{file}: {key} must name files or folders, got {reprlib.repr(value)}")
+        raise DatasetError(f"{file}: {key} must name files or folders, got {brief(value)}")
     return str(value)
 
 
@@ -89,13 +88,13 @@ def _names(document: dict[Any, Any], file: Path) -> tuple[str, ...]:
         raise DatasetError(f"{file} has no names; a data set needs the names of its classes")
     for name in names:
         if isinstance(name, list | dict):
-            raise DatasetError(f"{file}: a class name must be text, got {reprlib.repr(name)}")
+            raise DatasetError(f"{file}: a class name must be text, got {brief(name)}")
     texts = tuple(str(name).strip() for name in names)
     if len(set(texts)) != len(texts) or "" in texts:
         raise DatasetError(f"{file}: class names must be distinct and not empty: {list(texts)}")
     if "nc" in document and document["nc"] != len(texts):
         raise DatasetError(
-            f"{file}: nc is {reprlib.repr(document['nc'])} but there are {len(texts)} names"
+            f"{file}: nc is {brief(document['nc'])} but there are {len(texts)} names"
         )
     return texts
 

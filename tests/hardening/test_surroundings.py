@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 from edgeyolo.contract import encode
@@ -81,8 +82,9 @@ def test_results_that_do_not_fit_are_one_line_and_leave_nothing(
     else:
         place, before, there = tmp_path / "out", few_bytes_a_file, []
         place.mkdir()
+    noise = np.random.default_rng(1).integers(0, 256, (400, 400, 3), dtype=np.uint8)
     big = tmp_path / "big.png"
-    _, content = cv2.imencode(".png", cv2.randu(seeds.scene((400, 400)), 0, 255))
+    _, content = cv2.imencode(".png", noise)
     big.write_bytes(content.tobytes())
     predict = command("predict", artifact, big, "--save", place / "shown", before=before)
     assert "cannot write" in predict.failed_in_one_line()
