@@ -10,7 +10,6 @@ import ast
 import importlib
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from edgeyolo.cli.main import COMMANDS
 from tests.conftest import ROOT
 from tests.docs.command_lines import options_of, problem_of
 from tests.docs.fences import PAGES, blocks_of, without_blocks
-from tests.docs.prepared_files import Artifacts, prepare
+from tests.docs.prepared_files import Shell, prepare
 
 _LANGUAGES = {"bash", "python", "text", "json", "yaml", "toml"}
 _BLOCKS = {path: blocks_of(path) for path in PAGES}
@@ -43,12 +42,7 @@ def materials(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def artifacts(materials: Path, tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
-    return Artifacts(tmp_path_factory.mktemp("artifacts"), materials / "yolox_nano.pth")
-
-
-@pytest.fixture(scope="session")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     """A shell with our command, an own home and no way into the network."""
     home = tmp_path_factory.mktemp("home")
     programs = home / "bin"
@@ -58,7 +52,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         program.write_text(f'#!/bin/sh\nexec "{sys.executable}"{arguments} "$@"\n')
         program.chmod(0o755)
     nowhere = "http://127.0.0.1:9"
-    return {
+    environment = {
         **{key: value for key, value in os.environ.items() if not key.startswith("EDGEYOLO_")},
         "PATH": f"{programs}:{os.environ['PATH']}",
         "HOME": str(home),
@@ -70,6 +64,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "https_proxy": nowhere,
         "no_proxy": "",
     }
+    return Shell(environment, tmp_path_factory.mktemp("exports"))
 
 
 @pytest.mark.slow
@@ -77,13 +72,12 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def test_a_page_runs_from_top_to_bottom(
     path: Path,
     materials: Path,
-    artifacts: Artifacts,
-    environment: dict[str, str],
+    shell: Shell,
     tmp_path: Path,
 ) -> None:
     for member in materials.iterdir():
         (tmp_path / member.name).symlink_to(member)
-    artifacts.lay(tmp_path, _BLOCKS[path])
+    shell.lay(tmp_path, _BLOCKS[path])
     output, program = "", ""
     for block in _BLOCKS[path]:
         if block.comment == "prints":
@@ -92,23 +86,11 @@ def test_a_page_runs_from_top_to_bottom(
             continue
         if block.language == "python":
             program = (program if block.comment == "continues" else "") + block.text
-            words = [sys.executable, "-c", program]
+            status, output = shell.run([sys.executable, "-c", program], tmp_path)
         else:
-            words = ["bash", "-euo", "pipefail", "-c", block.text]
-        done = subprocess.run(
-            words,
-            cwd=tmp_path,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=300,
-        )
-        output = done.stdout
+            status, output = shell.run_bash(block.text, tmp_path)
         expected = re.fullmatch(r"exits with (\d+)", block.comment)
-        status = int(expected[1]) if expected else 0
-        assert done.returncode == status, f"{block}: exit status {done.returncode}\n{output}"
+        assert status == int(expected[1] if expected else 0), f"{block}: status {status}\n{output}"
         assert "Traceback" not in output, f"{block}:\n{output}"
 
 
