@@ -37,6 +37,23 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "doctor": ("doctor_command", "Say what works on this machine, and how to fix what does not."),
 }
 
+# Import name -> name for people, and the extra that brings it. A device has only some of them.
+PACKAGES: Mapping[str, tuple[str, str]] = {
+    "cv2": ("OpenCV", "opencv"),
+    "torch": ("PyTorch", "export"),
+    "onnx": ("onnx", "export"),
+    "onnxsim": ("onnxsim", "export"),
+    "nncf": ("nncf", "quantize"),
+    "ai_edge_quantizer": ("ai-edge-quantizer", "quantize"),
+    "onnxruntime": ("onnxruntime", "onnx"),
+    "openvino": ("openvino", "openvino"),
+    "ai_edge_litert": ("ai-edge-litert", "tflite"),
+    "yaml": ("PyYAML", "eval"),
+    "faster_coco_eval": ("faster-coco-eval", "eval"),
+    "matplotlib": ("matplotlib", "train"),
+    "tensorboard": ("tensorboard", "train"),
+}
+
 
 class LazyGroup(click.Group):
     """Imports a command's module only when that command runs."""
@@ -92,9 +109,14 @@ def main() -> None:
             raise
         _fail(one_line(error, limit=1000), 1)
     except ModuleNotFoundError as error:
-        if error.name != "cv2":
+        known = PACKAGES.get((error.name or "").partition(".")[0])
+        if known is None:
             raise
-        _fail("OpenCV is not installed; run: pip install 'edgeyolo[opencv]'", 1)
+        _fail(
+            f"{known[0]} is not installed, which this command needs; run: "
+            f"pip install 'edgeyolo[{known[1]}]' (a whole workstation: 'edgeyolo[all]')",
+            1,
+        )
     except OSError as error:
         name = f"{error.filename}: " if error.filename else ""
         _fail(f"{name}{one_line(error.strerror or error)}", 1)
