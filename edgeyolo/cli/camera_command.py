@@ -32,7 +32,11 @@ from edgeyolo.cli import options
 @click.option("--min-score", type=click.FloatRange(0, 1), help="Least score.")
 @click.option("--iou-threshold", type=click.FloatRange(0, 1), help="Suppression threshold.")
 @click.option(
-    "--timeout", type=click.FloatRange(0.1), default=10.0, show_default=True, help="Seconds."
+    "--timeout",
+    type=click.FloatRange(0.1),
+    default=10.0,
+    show_default=True,
+    help="Seconds to wait for the source, at its start and when it falls silent.",
 )
 @click.option("--size", type=str, help="Width and height to ask a camera for, as 1280x720.")
 @options.device_option

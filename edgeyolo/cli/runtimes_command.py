@@ -21,6 +21,7 @@ def command(*, as_json: bool) -> None:
         version = report.version or "not installed"
         precisions = ", ".join(report.precisions) or "-"
         devices = ", ".join(report.devices) or "-"
-        click.echo(f"{report.backend:<10}{report.package} {version:<16}{precisions:<18}{devices}")
+        installed = f"{report.package} {version}"
+        click.echo(f"{report.backend:<10}{installed:<28}{precisions:<18}{devices}")
         if report.note:
             click.echo(f"{'':<10}{report.note}")
