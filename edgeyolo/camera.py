@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from edgeyolo.overlay import Overlay
 from edgeyolo.predictor import Predictor
-from edgeyolo.recording import DetectionLog, VideoRecorder, save_snapshot
+from edgeyolo.recording import DetectionLog, VideoRecorder, check_not_source, save_snapshot
 from edgeyolo.sources import SourceOptions
 from edgeyolo.stream import Stream, StreamMode, StreamResult
 
@@ -88,8 +88,10 @@ def run_camera(
 
     Raises:
         SourceError: The source cannot be read.
-        OutputError: A file cannot be written.
+        OutputError: A file cannot be written, or the recording would overwrite the source.
     """
+    if settings.record is not None and not isinstance(source, int) and os.path.isfile(source):
+        check_not_source(settings.record, Path(source))
     window = settings.window and _display_works(say)
     seen = _Seen()
     with contextlib.ExitStack() as stack:

@@ -17,12 +17,11 @@ from edgeyolo.atomic import atomic_file, write_text
 from edgeyolo.coco_names import COCO_CATEGORY_IDS, COCO_NAMES
 from edgeyolo.detections import Detections
 from edgeyolo.drawing import draw
-from edgeyolo.errors import OutputError, SourceError, one_line
+from edgeyolo.errors import OutputError, one_line
 from edgeyolo.pictures import SUFFIXES, list_pictures, read_picture
 from edgeyolo.predictor import Predictor
-from edgeyolo.recording import VideoRecorder
-from edgeyolo.vendor_paths import vendor_path
-from edgeyolo.video_headers import check_video
+from edgeyolo.recording import VideoRecorder, check_not_source
+from edgeyolo.sources.files import VideoFile
 
 Progress = Callable[[str], None]
 
@@ -34,11 +33,21 @@ class FramePrediction:
     Attributes:
         name: File name of the picture; of the video with ``#`` and the frame number.
         frame_hw: Height and width in pixels.
+        frame_index: Number of the frame in its video; ``None`` for pictures.
     """
 
     name: str
     frame_hw: tuple[int, int]
     detections: Detections
+    frame_index: int | None = None
+
+    @property
+    def image_id(self) -> int | str:
+        """For COCO: the picture's stem, as a number if it is one; the number of a video frame."""
+        if self.frame_index is not None:
+            return self.frame_index
+        stem = Path(self.name).stem
+        return int(stem) if stem.isdecimal() else stem
 
     def line(self) -> str:
         """``bus.jpg: 2 person, 1 bus``."""
@@ -73,7 +82,7 @@ def predict_source(
 
     Raises:
         SourceError: *source* cannot be read; pictures before it were yielded.
-        OutputError: *save* cannot be written.
+        OutputError: *save* cannot be written, or would overwrite what is read.
     """
 
     def find(frame_bgr: NDArray[np.uint8]) -> Detections:
@@ -94,17 +103,16 @@ def predict_source(
 def write_coco(path: Path, frames: Sequence[FramePrediction]) -> None:
     """Write a COCO results file.
 
-    ``image_id`` is the picture's stem, as a number if it is one. ``category_id`` is COCO's own for
-    a model with COCO's classes, else the class id plus one.
+    ``image_id`` is :attr:`FramePrediction.image_id`. ``category_id`` is COCO's own for a model with
+    COCO's classes, else the class id plus one.
     """
     rows = []
     for frame in frames:
-        stem = Path(frame.name).stem
         for found in frame.detections:
             x1, y1, x2, y2 = found.box_xyxy
             rows.append(
                 {
-                    "image_id": int(stem) if stem.isdecimal() else stem,
+                    "image_id": frame.image_id,
                     "category_id": _category_id(found.class_id, frame.detections.class_names),
                     "category_name": found.class_name,
                     "bbox": [round(v, 3) for v in (x1, y1, x2 - x1, y2 - y1)],
@@ -130,6 +138,7 @@ def _predict_pictures(
         frame = read_picture(path)
         detections = find(frame)
         if save is not None:
+            check_not_source(save / path.name, path)
             _write_picture(save / path.name, draw(frame, detections))
         yield FramePrediction(path.name, (frame.shape[0], frame.shape[1]), detections)
 
@@ -140,31 +149,23 @@ def _predict_video(
     save: Path | None,
     progress: Progress,
 ) -> Iterator[FramePrediction]:
-    import cv2
-
-    check_video(source)
     with ExitStack() as stack:
-        capture = cv2.VideoCapture(vendor_path(source))
-        stack.callback(capture.release)
-        ok, frame = capture.read() if capture.isOpened() else (False, None)
-        if not ok or frame is None:
-            raise SourceError(f"{source} is neither a picture nor a video that OpenCV can read")
+        video = VideoFile(source)
+        stack.callback(video.close)
         recorder = None
-        if save is not None:
-            fps = capture.get(cv2.CAP_PROP_FPS) or 25.0
-            recorder = stack.enter_context(VideoRecorder(save / f"{source.stem}.mp4", fps))
-        number = 0
-        while ok:
-            current = np.asarray(frame, np.uint8)
-            detections = find(current)
+        while (frame := video.read()) is not None:
+            detections = find(frame.bgr)
+            if save is not None and recorder is None:
+                target = save / f"{source.stem}.mp4"
+                check_not_source(target, source)
+                # The file tells its rate with its first frame.
+                recorder = stack.enter_context(VideoRecorder(target, video.fps or 25.0))
             if recorder is not None:
-                recorder.write(draw(current, detections))
-            hw = (current.shape[0], current.shape[1])
-            yield FramePrediction(f"{source.name}#{number}", hw, detections)
-            number += 1
-            if number % 100 == 0:
-                progress(f"{number} frames")
-            ok, frame = capture.read()
+                recorder.write(draw(frame.bgr, detections))
+            hw = (frame.bgr.shape[0], frame.bgr.shape[1])
+            yield FramePrediction(f"{source.name}#{frame.index}", hw, detections, frame.index)
+            if (frame.index + 1) % 100 == 0:
+                progress(f"{frame.index + 1} frames")
 
 
 def _write_picture(path: Path, frame_bgr: NDArray[np.uint8]) -> None:

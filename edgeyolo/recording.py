@@ -89,6 +89,14 @@ class VideoRecorder:
             raise OutputError(f"cannot write a video of {width}x{height} to {self._path}")
 
 
+def check_not_source(target: Path, source: Path) -> None:
+    """Raise ``OutputError`` where writing *target* would overwrite *source*, which is read."""
+    if target.exists() and target.samefile(source):
+        raise OutputError(
+            f"{target} is what is read and would be overwritten; choose another place"
+        )
+
+
 class DetectionLog:
     """Appends one JSON object per frame to a text file, flushed line by line."""
 
