@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edgeyolo.contract import ParityRecord
 from edgeyolo.detections import Detections
+from edgeyolo.evaluation.overlap import pairwise_iou
 from edgeyolo.families.rules import EvaluationSettings
 from edgeyolo.predictor import Predictor
 from edgeyolo.spec import ModelSpec, OutputKind, Precision
@@ -34,7 +35,8 @@ class ParityLimits:
         agreement: Matched detections over all (2 m / (a + b)); not asked for where *dense* is.
         dense: Difference before suppression: of any corner relative to the box's longer side
             plus the stride of its head, and of any score.
-        mean_dense: Mean of the same over all anchors; asked for where pictures are crowded.
+        mean_dense: Mean of the same over all anchors; asked for where pictures are crowded or
+            hold nothing that the model knows.
     """
 
     box_px: float
@@ -69,6 +71,7 @@ def compare(
     Dense outputs are compared anchor by anchor where the file offers them, and detections after
     suppression, except of crowded pictures: more than 300 objects above a score of 0.1 is what
     untrained networks see, whose saturated scores are ties. Both must be within :data:`LIMITS`.
+    Where neither finds an object in any picture, the record says so.
 
     Args:
         reference: The PyTorch model.
@@ -218,7 +221,7 @@ class _Tally:
                 f"most on the head of stride {self.strides[anchor]:.0f}"
             )
         mean = self.dense_sum / max(self.dense_count, 1)
-        if self.crowded and mean > limits.mean_dense:
+        if (self.crowded or self.found_nothing) and mean > limits.mean_dense:
             problems.append(
                 f"outputs before suppression change by {mean:.3g} on average "
                 f"(limit {limits.mean_dense:g})"
@@ -246,7 +249,22 @@ class _Tally:
             note="; ".join(problems) or self._remark(mean),
         )
 
+    @property
+    def found_nothing(self) -> bool:
+        """Whether no detection was compared because there was none on either side."""
+        return not (self.reference or self.extra or self.crowded)
+
     def _remark(self, mean: float) -> str:
+        if self.found_nothing:
+            compared = (
+                f"only outputs before suppression were compared: {mean:.2g} on average"
+                if self.dense_count
+                else "so no detection was compared"
+            )
+            return (
+                f"the model finds nothing in these pictures, {compared}; give pictures of its "
+                "objects (--images)"
+            )
         if not self.crowded:
             return ""
         return (
@@ -263,15 +281,5 @@ class _Tally:
 
 
 def iou_matrix(a_xyxy: NDArray[np.float32], b_xyxy: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(N, 4) and (M, 4) corner boxes to (N, M) intersection over union."""
-    a, b = a_xyxy.astype(np.float64), b_xyxy.astype(np.float64)
-    lower = np.maximum(a[:, None, :2], b[None, :, :2])
-    upper = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    shared = np.clip(upper - lower, 0.0, None).prod(axis=2)
-    area_a = (a[:, 2:] - a[:, :2]).prod(axis=1)
-    area_b = (b[:, 2:] - b[:, :2]).prod(axis=1)
-    union = area_a[:, None] + area_b[None, :] - shared
-    overlaps: NDArray[np.float64] = np.divide(
-        shared, union, out=np.zeros_like(shared), where=union > 0
-    )
-    return overlaps
+    """(N, 4) and (M, 4) corner boxes to (N, M) intersection over union, computed in float64."""
+    return pairwise_iou(a_xyxy.astype(np.float64), b_xyxy.astype(np.float64))

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edgeyolo.coco_names import COCO_CATEGORY_IDS, COCO_NAMES
-from edgeyolo.contract import InputSpec, OutputSpec
+from edgeyolo.contract import InputSpec, OutputSpec, ParityRecord
 from edgeyolo.evaluation.parity import LIMITS, chunks, compare, iou_matrix
 from edgeyolo.families import FAMILIES
 from edgeyolo.predictor import Predictor
@@ -116,6 +116,28 @@ def test_lost_objects_fail_int8_too() -> None:
     )
     assert not record.passed
     assert "detections found" in record.note
+
+
+@pytest.mark.parametrize("precision", [Precision.FP16, Precision.INT8])
+def test_where_nothing_is_found_outputs_before_suppression_decide(precision: Precision) -> None:
+    def against(changed: Canned) -> ParityRecord:
+        # Scores of 0.05 are below what counts as an object.
+        reference = Canned(slice(None), score=-0.47)  # type: ignore[arg-type]
+        return compare(
+            predictor(reference),
+            predictor(changed),
+            FRAMES[:2],
+            precision=precision,
+            image_source="grey",
+        )
+
+    same = against(Canned(slice(None), score=-0.47))  # type: ignore[arg-type]
+    assert same.passed
+    assert same.reference == same.extra == 0
+    assert "finds nothing in these pictures" in same.note
+    broken = against(Canned(slice(None), box_px=90.0, score=-0.47))  # type: ignore[arg-type]
+    assert not broken.passed
+    assert "outputs before suppression change by" in broken.note
 
 
 def test_a_file_for_any_number_of_pictures_is_called_with_several() -> None:
