@@ -11,7 +11,7 @@ from edgeyolo.contract import OutputSpec
 from edgeyolo.errors import BackendError
 from edgeyolo.outputs import check_outputs
 from edgeyolo.spec import Layout, OutputKind
-from tests.hardening.seeds import SPEC
+from tests.hardening.model_seeds import SPEC
 
 DECODED = OutputSpec(kind=OutputKind.DECODED, names=("boxes", "scores"))
 RAW = OutputSpec(kind=OutputKind.RAW, names=("box", "objectness", "class"), layout=Layout.NCHW)

@@ -14,7 +14,7 @@ import pytest
 
 from edgeyolo.artifact import save_artifact
 from edgeyolo.spec import Backend
-from tests.hardening import seeds
+from tests.hardening import model_seeds, seeds
 from tests.hardening.inputs import Inputs, make_inputs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,8 +105,8 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small detector for ONNX Runtime, in a folder of such a name."""
     place = tmp_path_factory.mktemp("Modelle ü ☃ 'x'")
-    (place / "model.onnx").write_bytes(seeds.onnx_files()[0])
-    contract = seeds.contract(Backend.ONNX, "model.onnx")
+    (place / "model.onnx").write_bytes(model_seeds.onnx_files()[0])
+    contract = model_seeds.contract(Backend.ONNX, "model.onnx")
     # Without it everything would fit onto the full disk.
     (place / "ballast").write_bytes(os.urandom(100_000))
     files = {name: place / name for name in ("model.onnx", "ballast")}

@@ -98,6 +98,7 @@ def fuzz(
     first: int = 0,
     patience_s: float = 10.0,
     silence_s: float = 300.0,
+    guarded: bool = True,
     keep: Path | None = None,
 ) -> Tally:
     """Feed one reader for so long, or so many inputs, and count.
@@ -105,6 +106,7 @@ def fuzz(
     Args:
         patience_s: Processor time that one input may take.
         silence_s: Time after which an input is given up.
+        guarded: Whether lone model files are tried in a child process first, as the product does.
         keep: Where inputs that showed a fault are copied to.
     """
     tally = Tally(reader)
@@ -120,7 +122,7 @@ def fuzz(
                 break
             before = following
             for event in _watched(
-                reader, seed, following, end, left_s, patience_s, silence_s, folder
+                reader, seed, following, end, left_s, patience_s, silence_s, guarded, folder
             ):
                 following = int(event["number"]) + 1
                 outcome = str(event["outcome"])
@@ -146,12 +148,15 @@ def _watched(
     seconds: float,
     patience_s: float,
     silence_s: float,
+    guarded: bool,
     folder: Path,
 ) -> Iterator[dict[str, Any]]:
     """Events of one worker; the last one is the fault that ended it, if one did."""
     command = [sys.executable, "-m", "tests.hardening.fuzz", "--worker", str(folder)]
     command += ["--reader", reader, "--seed", str(seed), "--first", str(first)]
     command += ["--seconds", str(seconds), "--patience", str(patience_s)]
+    if not guarded:
+        command.append("--unguarded")
     if end is not None:
         command += ["--inputs", str(end - first)]
     shutil.rmtree(folder / "input", ignore_errors=True)
@@ -209,6 +214,7 @@ def work(
     inputs: int | None,
     seconds: float,
     patience_s: float,
+    guarded: bool,
 ) -> None:
     """Inside a worker: one JSON line for every input."""
     import importlib
@@ -225,6 +231,7 @@ def work(
 
     module, name = {**READERS, **_SELF_TEST}[reader]
     target = getattr(importlib.import_module(f"tests.hardening.{module}"), name)(folder)
+    target.guarded = guarded
     resource.setrlimit(resource.RLIMIT_DATA, (_DATA_LIMIT_BYTES, _DATA_LIMIT_BYTES))
     say(outcome="ready")
     deadline = time.monotonic() + seconds
@@ -268,8 +275,9 @@ def _peak_mib() -> int:
 
 
 def shares(seconds: float, readers: list[str]) -> dict[str, float]:
-    """Seconds for each reader: alike, but four times as many where vendors' processes start."""
-    weights = {name: 4.0 if name in ("onnx", "openvino", "tflite") else 1.0 for name in readers}
+    """Seconds for each reader: alike, but three times as many for those that take long."""
+    slow = ("onnx", "openvino", "tflite", "video")
+    weights = {name: 3.0 if name in slow else 1.0 for name in readers}
     return {name: seconds * weight / sum(weights.values()) for name, weight in weights.items()}
 
 
@@ -282,6 +290,11 @@ def main() -> None:
     parser.add_argument("--reader", choices=[*READERS, *_SELF_TEST], action="append")
     parser.add_argument("--patience", type=float, default=10.0, help="seconds for one input")
     parser.add_argument("--keep", type=Path, default=Path("fuzz-failures"))
+    parser.add_argument(
+        "--unguarded",
+        action="store_true",
+        help="lone model files straight into the vendors' libraries: what the product prevents",
+    )
     parser.add_argument("--json", action="store_true", help="print the counts as JSON")
     parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
@@ -295,6 +308,7 @@ def main() -> None:
             inputs=chosen.inputs,
             seconds=chosen.seconds,
             patience_s=chosen.patience,
+            guarded=not chosen.unguarded,
         )
         return
     tallies = []
@@ -308,6 +322,7 @@ def main() -> None:
             inputs=chosen.inputs,
             first=chosen.first,
             patience_s=chosen.patience,
+            guarded=not chosen.unguarded,
             keep=chosen.keep,
         )
         tallies.append(tally)

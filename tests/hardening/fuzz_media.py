@@ -12,7 +12,7 @@ from edgeyolo.pictures import read_picture
 from edgeyolo.prediction import predict_source
 from edgeyolo.predictor import load
 from edgeyolo.sources import open_source
-from tests.hardening import seeds
+from tests.hardening import model_seeds, seeds
 from tests.hardening.mutations import BLIND, mutate, png_chunk
 from tests.hardening.target import Target, command_line
 
@@ -51,7 +51,7 @@ class Videos(Target):
 
     def prepare(self) -> None:
         self.seeds = seeds.videos(self.folder)
-        (self.folder / "model.onnx").write_bytes(seeds.onnx_files()[0])
+        (self.folder / "model.onnx").write_bytes(model_seeds.onnx_files()[0])
         self.predictor = load(self.folder / "model.onnx", device="cpu", threads=1)
 
     def write(self, rng: random.Random) -> None:

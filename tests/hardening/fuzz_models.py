@@ -15,7 +15,7 @@ from edgeyolo.artifact import CONTRACT_FILE, save_artifact
 from edgeyolo.inspection import inspect
 from edgeyolo.predictor import load, lone_contract
 from edgeyolo.spec import Backend
-from tests.hardening import seeds
+from tests.hardening import model_seeds
 from tests.hardening.mutations import (
     BLIND,
     TEXT,
@@ -32,9 +32,9 @@ from tests.hardening.target import Target, command_line
 PICTURE = np.full((48, 64, 3), 90, np.uint8)
 
 
-def detect(path: Path) -> None:
+def detect(path: Path, *, guarded: bool = True) -> None:
     """Load a model and find objects in one picture."""
-    with load(path, device="cpu", threads=1) as predictor:
+    with load(path, device="cpu", threads=1, probe=None if guarded else False) as predictor:
         found = predictor.predict(PICTURE)
         assert np.isfinite(found.boxes_xyxy).all()
         assert len(found) <= 300
@@ -57,7 +57,7 @@ class OnnxFile(Target):
     name = "onnx"
 
     def prepare(self) -> None:
-        self.seeds = seeds.onnx_files()
+        self.seeds = model_seeds.onnx_files()
 
     def write(self, rng: random.Random) -> None:
         ways = (protobuf_field, protobuf_field, protobuf_field, *BLIND)
@@ -67,7 +67,7 @@ class OnnxFile(Target):
         if rng.random() < 0.5:
             look(self.input / "model.onnx", rng)
         else:
-            detect(self.input / "model.onnx")
+            detect(self.input / "model.onnx", guarded=self.guarded)
 
 
 class OpenVinoFile(Target):
@@ -76,7 +76,7 @@ class OpenVinoFile(Target):
     name = "openvino"
 
     def prepare(self) -> None:
-        self.seeds = seeds.openvino_files(self.folder)
+        self.seeds = model_seeds.openvino_files(self.folder)
 
     def write(self, rng: random.Random) -> None:
         xml, weights = rng.choice(self.seeds)
@@ -92,7 +92,7 @@ class OpenVinoFile(Target):
         if rng.random() < 0.5:
             look(self.input / "model.xml", rng)
         else:
-            detect(self.input / "model.xml")
+            detect(self.input / "model.xml", guarded=self.guarded)
 
 
 class TfliteFile(Target):
@@ -101,7 +101,7 @@ class TfliteFile(Target):
     name = "tflite"
 
     def prepare(self) -> None:
-        self.seeds = seeds.tflite_files()
+        self.seeds = model_seeds.tflite_files()
 
     def write(self, rng: random.Random) -> None:
         ways = (flatbuffer_word, flatbuffer_word, flatbuffer_word, *BLIND)
@@ -111,7 +111,7 @@ class TfliteFile(Target):
         if rng.random() < 0.5:
             look(self.input / "model.tflite", rng)
         else:
-            detect(self.input / "model.tflite")
+            detect(self.input / "model.tflite", guarded=self.guarded)
 
 
 class ArtifactJson(Target):
@@ -120,8 +120,8 @@ class ArtifactJson(Target):
     name = "artifact"
 
     def prepare(self) -> None:
-        (self.folder / "model.onnx").write_bytes(seeds.onnx_files()[0])
-        contract = seeds.contract(Backend.ONNX, "model.onnx")
+        (self.folder / "model.onnx").write_bytes(model_seeds.onnx_files()[0])
+        contract = model_seeds.contract(Backend.ONNX, "model.onnx")
         files = {"model.onnx": self.folder / "model.onnx"}
         self.text = b""
         save_artifact(self.input / "artifact", contract, files)

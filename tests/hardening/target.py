@@ -23,6 +23,8 @@ class Target(ABC):
     """
 
     name: ClassVar[str]
+    # False to see what happens without the child process in which lone files are tried first.
+    guarded = True
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -16,12 +16,11 @@ import cv2
 import numpy as np
 import pytest
 
-from edgeyolo.contract import encode
-from edgeyolo.exporters.onnx_exporter import embed_contract
+from edgeyolo.contract import CONTRACT_KEY, encode
 from edgeyolo.inspection import inspect
 from edgeyolo.spec import Backend
 from tests.doubles.tiny_detector import tiny_detector
-from tests.hardening import seeds
+from tests.hardening import model_seeds, seeds
 from tests.hardening.conftest import ROOT, Command
 from tests.hardening.inputs import Inputs
 
@@ -192,15 +191,15 @@ def test_names_of_every_kind_work_as_lone_files(
     place.mkdir()
     path = place / {"onnx": "a b.onnx", "openvino": "a b.xml", "tflite": "a b.tflite"}[backend]
     if backend == "onnx":
-        path.write_bytes(seeds.onnx_files()[0])
+        path.write_bytes(model_seeds.onnx_files()[0])
     elif backend == "openvino":
         pytest.importorskip("openvino")
-        xml, weights = seeds.openvino_files(tmp_path)[0]
+        xml, weights = model_seeds.openvino_files(tmp_path)[0]
         path.write_bytes(xml)
         path.with_suffix(".bin").write_bytes(weights)
     else:
         pytest.importorskip("ai_edge_litert")
-        path.write_bytes(seeds.tflite_files()[0])
+        path.write_bytes(model_seeds.tflite_files()[0])
     done = command("predict", path.name, pictures, "--json", "--save", "gezeigt ☃", cwd=place)
     frames = json.loads(done.worked())["frames"]
     assert [frame["name"] for frame in frames] == ["a b.jpg", "señal ⚠.png"]
@@ -219,8 +218,9 @@ def test_a_name_that_is_no_text_works(command: Command, artifact: Path, tmp_path
 
 def test_locale_c_without_utf_8(command: Command, pictures: Path, tmp_path: Path) -> None:
     proto = tiny_detector()
-    contract = seeds.contract(Backend.ONNX, "model.onnx")
-    embed_contract(proto, encode(contract).replace('"cat"', '"señal ⚠"'))
+    contract = model_seeds.contract(Backend.ONNX, "model.onnx")
+    text = encode(contract).replace('"cat"', '"señal ⚠"')
+    proto.metadata_props.add(key=CONTRACT_KEY, value=text)
     path = tmp_path / "model ü.onnx"
     path.write_bytes(proto.SerializeToString())
     command("predict", path, pictures, "--min-score", "0", environment=C_LOCALE).worked()
@@ -248,14 +248,12 @@ def test_a_data_set_and_class_names_in_locale_c(
 
 
 @pytest.mark.parametrize("home", [None, "/proc/nowhere", "/", "relative"])
-def test_no_home(
-    command: Command, artifact: Path, pictures: Path, inputs: Inputs, home: str | None
-) -> None:
+def test_no_home(command: Command, artifact: Path, pictures: Path, home: str | None) -> None:
     surroundings = {"HOME": home, "XDG_CACHE_HOME": None, "EDGEYOLO_CACHE": None}
     for arguments in (
         ("predict", artifact, pictures),
         ("weights", "list"),
-        ("inspect", inputs.checkpoint),
+        ("inspect", artifact),
     ):
         command(*arguments, environment=surroundings, before=without_privileges).worked()
 

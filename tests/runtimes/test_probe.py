@@ -20,7 +20,7 @@ from edgeyolo.runtimes import probe as probes
 from edgeyolo.runtimes.session import SessionOptions
 from edgeyolo.spec import Backend
 from tests.doubles.tiny_detector import tiny_detector
-from tests.hardening import seeds
+from tests.hardening import model_seeds
 
 pytest.importorskip("onnxruntime")
 
@@ -28,7 +28,7 @@ pytest.importorskip("onnxruntime")
 @pytest.fixture
 def lone(tmp_path: Path) -> Path:
     path = tmp_path / "lone ü.onnx"
-    path.write_bytes(seeds.onnx_files()[0])
+    path.write_bytes(model_seeds.onnx_files()[0])
     return path
 
 
@@ -84,7 +84,7 @@ def test_a_file_that_asks_for_all_memory_is_refused(lone: Path) -> None:
     proto.graph.node.insert(0, helper.make_node("ConstantOfShape", ["sides"], ["huge"], "huge"))
     proto.graph.node.append(helper.make_node("ReduceSum", ["huge"], ["all"], "sum"))
     proto.graph.output.append(helper.make_tensor_value_info("all", TensorProto.FLOAT, [1]))
-    embed_contract(proto, encode(seeds.contract(Backend.ONNX, "model.onnx")))
+    embed_contract(proto, encode(model_seeds.contract(Backend.ONNX, "model.onnx")))
     onnx.save(proto, lone)
     with pytest.raises(BackendError):
         load(lone, threads=1)
@@ -97,5 +97,5 @@ def test_the_working_directory_is_not_searched_for_modules(
     (tmp_path / "numpy.py").write_text("raise SystemExit('the wrong module')")
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
     monkeypatch.chdir(tmp_path)
-    contract = seeds.contract(Backend.ONNX, "model.onnx")
+    contract = model_seeds.contract(Backend.ONNX, "model.onnx")
     probes.probe(lone, contract, SessionOptions(threads=1))
