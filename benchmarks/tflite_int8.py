@@ -43,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--calibration", type=Path, required=True)
     parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--annotations", type=Path, required=True)
+    parser.add_argument("--worthwhile", type=float, nargs="+", default=list(WORTHWHILE))
     options = parser.parse_args(arguments)
     loaded = load_model(options.checkpoint)
     deployed, _ = deploy(loaded.model)
@@ -60,10 +61,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _write(plain, plain.graph, loaded.spec, Precision.FP32, float_file)
         print(f"| float | | | {_ap(float_file, options):.4f} | 1 |", flush=True)
         for form, model in forms.items():
-            for worthwhile in WORTHWHILE:
+            samples = None
+            for worthwhile in options.worthwhile:
                 calibration = TfliteCalibration(
-                    model.graph, pictures, DEFAULT_ESTIMATOR, worthwhile=worthwhile
+                    model.graph,
+                    pictures,
+                    DEFAULT_ESTIMATOR,
+                    worthwhile=worthwhile,
+                    samples=samples,
                 )
+                samples = calibration.samples
                 graph = calibration.quantize(full_integer=form is OutputKind.RAW)
                 file = Path(name, "int8.tflite")
                 contract = _write(model, graph, loaded.spec, Precision.INT8, file)

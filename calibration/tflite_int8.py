@@ -63,7 +63,15 @@ def quantize_tflite(
 
 
 class TfliteCalibration:
-    """What the pictures say of a graph; observed once, used for any choice of float layers."""
+    """What the pictures say of a graph; observed once, used for any choice of float layers.
+
+    Args:
+        graph: Float, as lowered.
+        batches: Calibration pictures.
+        estimator: How ranges are found.
+        worthwhile: See :data:`edgeyolo.calibration.tflite_equalize.WORTHWHILE`.
+        samples: Of an earlier calibration with the same graph and pictures, to spare a look.
+    """
 
     def __init__(
         self,
@@ -72,9 +80,10 @@ class TfliteCalibration:
         estimator: RangeEstimator = DEFAULT_ESTIMATOR,
         *,
         worthwhile: float = WORTHWHILE,
+        samples: Mapping[str, TensorSamples] | None = None,
     ) -> None:
         self.estimator = estimator
-        self.samples = collect(graph, batches, sampled_tensors(graph))
+        self.samples = samples or collect(graph, batches, sampled_tensors(graph))
         self.equalized = equalize(graph, self.samples, estimator, worthwhile=worthwhile)
         self.ranges = _ranges(graph, self.samples, self.equalized, estimator)
         few = batches.sample(pictures_for(graph))

@@ -66,13 +66,19 @@ def raw_tflite_output(source: ExportSource) -> OutputSpec:
 def tflite_quantizer(
     source: ExportSource, pictures: CalibrationPictures, *, full_integer: bool
 ) -> Quantizer:
-    """Makes TFLite files; pictures are looked at once per range estimator."""
+    """Makes TFLite files; pictures are looked at once, whatever the range estimators."""
     graph = _lowered(source, full_integer=full_integer).graph
     observed: dict[RangeEstimator, TfliteCalibration] = {}
 
     def quantize(settings: Int8Settings) -> ModelFiles:
         if settings.estimator not in observed:
-            observed[settings.estimator] = TfliteCalibration(graph, pictures, settings.estimator)
+            earlier = next(iter(observed.values()), None)
+            observed[settings.estimator] = TfliteCalibration(
+                graph,
+                pictures,
+                settings.estimator,
+                samples=None if earlier is None else earlier.samples,
+            )
         result = observed[settings.estimator].quantize(
             settings.float_layers, full_integer=full_integer
         )

@@ -115,6 +115,7 @@ class _Ground:
     meter: Int8Meter
     coverage: Coverage
     float_score: Score
+    quantizer: Quantizer | None
 
 
 @contextmanager
@@ -149,6 +150,7 @@ def _measuring(
             meter=meter,
             coverage=coverage,
             float_score=meter.float_score(),
+            quantizer=own_quantizer(source, backend, request, pictures),
         )
 
 
@@ -165,7 +167,7 @@ def _quantized(
                 estimator=request.estimator or DEFAULT_ESTIMATORS[backend],
                 float_layers=frozenset(request.float_layers),
             ),
-            quantizer=own_quantizer(source, backend, request, ground.pictures),
+            quantizer=ground.quantizer,
             variant="full-integer" if request.full_integer else "",
             max_drop=request.max_drop,
             float_score=ground.float_score,
