@@ -37,6 +37,7 @@ class Score:
         kind: What it is.
         pictures: How many it was measured on.
         network_ms: Median time of one network call, where it was measured.
+        float_ms: Likewise of the float network, called in turns with it.
         ap50: AP at IoU .50, for AP.
     """
 
@@ -45,6 +46,14 @@ class Score:
     pictures: int
     network_ms: float | None = None
     ap50: float | None = None
+    float_ms: float | None = None
+
+    @property
+    def time_share(self) -> float | None:
+        """Time over that of the float network; the load of the machine cancels."""
+        if self.network_ms is None or not self.float_ms:
+            return None
+        return self.network_ms / self.float_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +65,9 @@ class FrontierPoint:
     drop: float
 
     def text(self) -> str:
-        """``4 layers float: drop .0031, 12.1 ms``."""
-        time = "" if self.score.network_ms is None else f", {self.score.network_ms:.2f} ms"
+        """``4 layers float: drop +0.0031, 0.64 of the float time``."""
+        share = self.score.time_share
+        time = "" if share is None else f", {share:.2f} of the float time"
         return f"{len(self.float_layers)} layers float: drop {self.drop:+.4f}{time}"
 
 
@@ -77,9 +87,14 @@ class Kept(Generic[Files]):
 
     @property
     def cost_ms(self) -> float | None:
-        """What the float layers cost in time against all layers in INT8."""
-        first, last = self.frontier[0].score.network_ms, self.chosen.score.network_ms
-        return None if first is None or last is None else last - first
+        """What the float layers cost in time against all layers in INT8.
+
+        Trials are minutes apart: shares of the float time are compared, not times.
+        """
+        first, last = self.frontier[0].score.time_share, self.chosen.score.time_share
+        if first is None or last is None or self.chosen.score.float_ms is None:
+            return None
+        return (last - first) * self.chosen.score.float_ms
 
 
 def keep_within(

@@ -96,7 +96,7 @@ class Int8Meter:
                 int8_ms, self.float_ms = interleaved_ms([candidate, self.reference()])
             finally:
                 candidate.close()
-        return replace(score, network_ms=int8_ms)
+        return replace(score, network_ms=int8_ms, float_ms=self.float_ms)
 
     def of_network(self, network: Network) -> Score:
         """Score of anything with the inputs and outputs of the float model."""

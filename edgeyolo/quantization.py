@@ -16,6 +16,7 @@ from edgeyolo.calibration.cache import CalibrationCache
 from edgeyolo.calibration.coverage import Coverage, survey
 from edgeyolo.calibration.pictures import CalibrationPictures
 from edgeyolo.calibration.quantize import (
+    ModelFiles,
     QuantizedModel,
     Quantizer,
     QuantizeRequest,
@@ -158,6 +159,13 @@ def _quantized(
     ground: _Ground, request: Int8Request, folder: Path, progress: Callable[[str], None]
 ) -> Int8Files:
     source, backend, meter = ground.source, ground.backend, ground.meter
+    # onnxruntime stands in for TensorRT: its time says nothing.
+    timed = backend is not Backend.TENSORRT
+
+    def measure(files: ModelFiles) -> Score:
+        score = meter(files)
+        return score if timed else replace(score, network_ms=None, float_ms=None)
+
     model = quantize(
         QuantizeRequest(
             backend=backend,
@@ -175,21 +183,19 @@ def _quantized(
             score_blocks=meter.of_network if request.with_block_scores else None,
             cache=CalibrationCache(request.cache_folder) if request.cache_folder else None,
         ),
-        meter,
+        measure,
         progress,
     )
     assert model.score is not None
-    # onnxruntime stands in for TensorRT: its time says nothing.
-    timed = backend is not Backend.TENSORRT
     return Int8Files(
         files=_write(source, backend, model, request, folder),
         record=model.record,
         coverage=ground.coverage,
         float_score=ground.float_score,
-        score=model.score if timed else replace(model.score, network_ms=None),
-        float_ms=meter.float_ms if timed else None,
+        score=model.score,
+        float_ms=model.score.float_ms,
         frontier=model.frontier,
-        cost_ms=model.cost_ms if timed else None,
+        cost_ms=model.cost_ms,
         sensitivity=model.sensitivity,
         device=meter.device,
         dataset=dataset_name(request),
