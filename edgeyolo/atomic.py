@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import shutil
@@ -43,8 +44,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
 def atomic_folder(path: Path, *, marker: str) -> Iterator[Path]:
     """A temporary folder beside *path* that takes its name when the block ends without error.
 
-    A folder that stood under *path* is replaced; it is moved aside first and comes back if the
-    renaming fails, so at every moment one complete folder bears a name.
+    A folder that stood under *path* is replaced in one step where the system can (Linux); else it
+    is moved aside first and comes back if the renaming fails.
 
     Args:
         marker: A file that every folder of this kind has. An older folder without it is somebody
@@ -111,6 +112,9 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def _swap(new: Path, path: Path) -> None:
+    # The older folder then bears the temporary name, which the caller removes.
+    if not path.is_symlink() and _exchange(new, path):
+        return
     while True:
         aside = _moved_aside(path)
         try:
@@ -125,6 +129,19 @@ def _swap(new: Path, path: Path) -> None:
             raise
         _remove(aside)
         return
+
+
+def _exchange(new: Path, path: Path) -> bool:
+    """Exchange the names of two folders in one step, so that a kill -9 cannot fall in between.
+
+    False where one of them is missing, or system or file system cannot do it.
+    """
+    renameat2 = getattr(ctypes.CDLL(None), "renameat2", None)
+    if renameat2 is None:
+        return False
+    here = -100  # AT_FDCWD
+    swap = 2  # RENAME_EXCHANGE
+    return bool(renameat2(here, os.fsencode(new), here, os.fsencode(path), swap) == 0)
 
 
 def _moved_aside(path: Path) -> Path | None:

@@ -121,6 +121,9 @@ def brief(value: object) -> str:
 def one_line(error: BaseException | str, limit: int = 300) -> str:
     """The text of a (vendor's) error on a single line of at most *limit* characters."""
     text = " ".join(str(error).split())
+    if not text.isprintable():
+        # A damaged or hostile file's names must not give orders to the terminal.
+        text = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
     if not text and isinstance(error, BaseException):
         text = type(error).__name__
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import stat
 import threading
@@ -114,3 +115,32 @@ def test_somebody_elses_folder_is_never_replaced(tmp_path: Path) -> None:
     with atomic_folder(tmp_path / "empty", marker="artifact.json") as temporary:
         (temporary / "artifact.json").touch()
     assert os.listdir(tmp_path / "empty") == ["artifact.json"]
+
+
+def test_a_folder_never_lacks_its_name_while_it_is_replaced(tmp_path: Path) -> None:
+    """Somebody who looks all the time always finds a folder."""
+    if not hasattr(ctypes.CDLL(None), "renameat2"):
+        pytest.skip("this system cannot exchange two names in one step")
+    target = tmp_path / "artifact"
+    with atomic_folder(target, marker="mark") as folder:
+        (folder / "mark").write_text("0")
+    stop = threading.Event()
+    missing: list[int] = []
+
+    def look() -> None:
+        looks = 0
+        while not stop.is_set():
+            looks += 1
+            if not target.exists():
+                missing.append(looks)
+
+    looker = threading.Thread(target=look)
+    looker.start()
+    for number in range(100):
+        with atomic_folder(target, marker="mark") as folder:
+            (folder / "mark").write_text(str(number))
+    stop.set()
+    looker.join()
+    assert missing == []
+    assert (target / "mark").read_text() == "99"
+    assert os.listdir(tmp_path) == ["artifact"]
