@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -329,7 +330,7 @@ class Predictor:
     ) -> Suppressed:
         check_outputs(outputs, self.output, self.model, index + 1)
         if self.output.kind is OutputKind.SUPPRESSED:
-            return _rows_of(outputs[0], index, settings)
+            return _rows_of(outputs[0], index, settings, self.model.num_classes)
         if self.output.kind is OutputKind.DECODED:
             boxes_xyxy, scores = outputs[0][index], outputs[1][index]
         else:
@@ -361,19 +362,33 @@ class Predictor:
                 raise ValueError(f"{name} must be within 0..1, got {value}")
         if settings.max_detections is not None and settings.max_detections < 1:
             raise ValueError(f"max_detections must be at least 1, got {settings.max_detections}")
+        inside = self.thresholds
         if self.output.kind is OutputKind.SUPPRESSED and (
-            settings.min_score < self.thresholds.min_score or settings.multi_label
+            settings.min_score < inside.min_score
+            or settings.iou_threshold != inside.iou_threshold
+            or (settings.max_detections or math.inf) > inside.max_detections
+            or settings.multi_label
         ):
             raise ValueError(
-                "suppression is inside this model file, with min_score "
-                f"{self.thresholds.min_score} and one class a box; a lower score or several "
-                "classes need a file exported without it"
+                f"suppression is inside this model file, with min_score {inside.min_score}, "
+                f"iou_threshold {inside.iou_threshold}, max_detections {inside.max_detections} and "
+                "one class a box; a lower score, another overlap, more objects or several classes "
+                "need a file exported without it (no --nms)"
             )
 
 
-def _rows_of(rows: NDArray[np.float32], index: int, settings: EvaluationSettings) -> Suppressed:
+def _rows_of(
+    rows: NDArray[np.float32], index: int, settings: EvaluationSettings, num_classes: int
+) -> Suppressed:
     """Rows of picture *index* out of a SUPPRESSED output, highest score first."""
     rows = rows[(rows[:, 0] == index) & (rows[:, 5] >= settings.min_score)]
     order = np.argsort(-rows[:, 5], kind="stable")[: settings.max_detections]
     rows = rows[order]
-    return Suppressed(rows[:, 1:5].copy(), rows[:, 5].copy(), rows[:, 6].astype(np.int64))
+    class_ids = rows[:, 6].astype(np.int64)
+    if ((class_ids < 0) | (class_ids >= num_classes)).any():
+        raise BackendError(
+            f"the model gives class {class_ids.min() if class_ids.min() < 0 else class_ids.max()}, "
+            f"its contract has {num_classes} classes; the file and its contract do not belong "
+            "together, export the model again"
+        )
+    return Suppressed(rows[:, 1:5].copy(), rows[:, 5].copy(), class_ids)
