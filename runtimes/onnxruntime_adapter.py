@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ _PROVIDERS = {
     "directml": "DmlExecutionProvider",
     "openvino": "OpenVINOExecutionProvider",
 }
+# Those of which a machine may have several, told apart as "cuda:1".
+_NUMBERED = frozenset({"CUDAExecutionProvider", "DmlExecutionProvider"})
 
 
 class OnnxSession:
@@ -79,7 +82,9 @@ class OnnxRuntime:
 
     def open(self, file: Path, contract: Contract, options: SessionOptions) -> OnnxSession:
         device = "cpu" if options.device == "auto" else options.device.lower()
-        session = _open_session(file, _providers(device), options.threads)
+        provider = provider_for(device)
+        session = _open_session(file, provider, options.threads)
+        check_provider(session.get_providers(), provider.name, device)
         _check_names(session, contract, file)
         return OnnxSession(session, contract, device.upper())
 
@@ -107,20 +112,59 @@ class OnnxRuntime:
         )
 
 
-def _providers(device: str) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """An execution provider of ONNX Runtime, and its number where there are several devices."""
+
+    name: str
+    options: dict[str, str]
+
+
+def provider_for(device: str) -> Provider:
+    """The provider of a device word, ``"cpu"`` or ``"cuda:1"``.
+
+    Raises:
+        UnsupportedError: The installed build has no such device.
+    """
     with needs("onnxruntime", extra="onnx"):
         import onnxruntime
-    provider = _PROVIDERS.get(device.split(":")[0])
+    word, colon, number = device.partition(":")
+    name = _PROVIDERS.get(word)
     available = onnxruntime.get_available_providers()
-    if provider is None or provider not in available:
+    if name is None or name not in available:
         words = sorted({word for word, name in _PROVIDERS.items() if name in available})
         raise UnsupportedError(
             f"ONNX Runtime has no device {device!r} here; it has: {', '.join(words)}"
         )
-    return [provider]
+    if not colon:
+        return Provider(name, {})
+    if name not in _NUMBERED or not number.isdecimal():
+        raise UnsupportedError(
+            f"ONNX Runtime has no device {device!r}; a number belongs to cuda, as in cuda:1"
+        )
+    return Provider(name, {"device_id": number})
 
 
-def _open_session(file: Path, providers: Sequence[str], threads: int | None) -> Any:
+def check_provider(running: Sequence[str], wanted: str, device: str) -> None:
+    """Raise where a session fell back: ONNX Runtime computes on the CPU if a provider fails.
+
+    Args:
+        running: Providers of the session, by priority.
+        wanted: The one that it was opened for.
+        device: What the user called it.
+
+    Raises:
+        BackendError: It runs on something else.
+    """
+    if not running or running[0] != wanted:
+        raise BackendError(
+            f"ONNX Runtime could not start {wanted} for device {device!r} and would compute on "
+            f"{', '.join(running) or 'nothing'}; see what it printed above, mostly a CUDA or cuDNN "
+            "library that is missing, or use --device cpu"
+        )
+
+
+def _open_session(file: Path, provider: Provider, threads: int | None) -> Any:
     with needs("onnxruntime", extra="onnx"):
         import onnxruntime
     options = onnxruntime.SessionOptions()
@@ -130,7 +174,9 @@ def _open_session(file: Path, providers: Sequence[str], threads: int | None) -> 
         options.inter_op_num_threads = 1
     name = vendor_path(file)
     try:
-        return onnxruntime.InferenceSession(name, options, providers=list(providers))
+        return onnxruntime.InferenceSession(
+            name, options, providers=[(provider.name, provider.options)]
+        )
     except Exception as error:
         raise BackendError(f"ONNX Runtime cannot open {file}: {one_line(error)}") from error
 
