@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from edgeyolo.cli import options
 
@@ -76,8 +77,7 @@ def command(
     from edgeyolo.training.session import resume, train
 
     if run is not None:
-        if model is not None or data is not None or output is not None:
-            raise click.UsageError("--resume takes everything from the run: give no other option")
+        _refuse_others_than_resume()
         _print(resume(run), as_json)
         return
     if model is None:
@@ -111,6 +111,21 @@ def command(
         _print_config(recipe, as_json)
         return
     _print(train(request), as_json)
+
+
+def _refuse_others_than_resume() -> None:
+    """A run keeps what it was started with: nothing given beside --resume is passed over."""
+    context = click.get_current_context()
+    given = [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name not in ("run", "as_json")
+        and context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise click.UsageError(
+            f"--resume takes everything from the run: leave out {', '.join(given)}"
+        )
 
 
 def _print_config(recipe: object, as_json: bool) -> None:

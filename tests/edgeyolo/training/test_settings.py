@@ -100,7 +100,12 @@ def test_help_config_lists_every_setting_of_a_family() -> None:
         (["yolox-nano"], "--data and --output"),
         (["yolo-best", "--help-config"], "unknown model"),
         (["yolox-nano", "--help-config", "--set", "x=1"], "unknown setting"),
-        (["--resume", ".", "yolox-nano"], "give no other option"),
+        (["--resume", ".", "yolox-nano"], "leave out model"),
+        (["--resume", ".", "--epochs", "5"], "leave out --epochs"),
+        (
+            ["--resume", ".", "--seed", "0", "--no-tensorboard"],
+            "leave out --seed, --no-tensorboard",
+        ),
     ],
 )
 def test_wrong_usage_exits_with_2(arguments: list[str], reason: str) -> None:
