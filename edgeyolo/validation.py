@@ -9,6 +9,7 @@ from pathlib import Path
 from edgeyolo.contract import AccuracyRecord
 from edgeyolo.data.dataset import DetectionDataset
 from edgeyolo.data.labels import read_dataset
+from edgeyolo.errors import UnsupportedError
 from edgeyolo.evaluation.coco import (
     ClassMatching,
     CocoReport,
@@ -18,8 +19,9 @@ from edgeyolo.evaluation.coco import (
 )
 from edgeyolo.families import FAMILIES
 from edgeyolo.predictor import Predictor, load
+from edgeyolo.runtimes.catalog import SUFFIXES
 
-ARTIFACT_SUFFIXES = frozenset({".onnx", ".xml", ".tflite", ".engine", ".plan"})
+ARTIFACT_SUFFIXES = frozenset((*SUFFIXES, ".plan"))
 Progress = Callable[[int, int], None]
 
 
@@ -37,9 +39,9 @@ class ValidationRequest:
         limit: Only so many pictures, the first.
         device: As for ``edgeyolo.load``.
         threads: CPU threads for the network.
-        names_file: Class names of a checkpoint that has none.
-        input_hw: Input size of a checkpoint; its own where ``None``.
-        legacy: The checkpoint is of YOLOX's first release.
+        names_file: Class names of a checkpoint that has none; not for artifacts.
+        input_hw: Input size of a checkpoint, its own where ``None``; not for artifacts.
+        legacy: The checkpoint is of YOLOX's first release; not for artifacts.
         rectangular: Evaluate a YOLOv7 checkpoint as its published numbers were made.
     """
 
@@ -92,6 +94,7 @@ def validate(request: ValidationRequest, progress: Progress | None = None) -> Va
     Raises:
         DatasetError: Labels or pictures cannot be used, or the classes do not match.
         ArtifactError, CheckpointError: The model cannot be used.
+        UnsupportedError: An option for checkpoints was given with an artifact.
     """
     with open_model(request) as predictor:
         dataset = read_dataset(
@@ -120,6 +123,7 @@ def validate(request: ValidationRequest, progress: Progress | None = None) -> Va
 def open_model(request: ValidationRequest) -> Predictor:
     """The predictor of an artifact, or the PyTorch model behind the same interface."""
     if is_artifact(request.model):
+        _check_artifact_request(request)
         return load(request.model, device=request.device, threads=request.threads)
     # Only checkpoints need torch; on a device this line is never reached.
     import torch
@@ -137,6 +141,20 @@ def open_model(request: ValidationRequest) -> Predictor:
     )
     device = "cpu" if request.device == "auto" else request.device
     return torch_predictor(loaded.model, loaded.spec, device=device)
+
+
+def _check_artifact_request(request: ValidationRequest) -> None:
+    """An artifact's names, size and preprocessing are fixed: nothing asked for is passed over."""
+    for option, given in (
+        ("--names", request.names_file is not None),
+        ("--input-size", request.input_hw is not None),
+        ("--legacy", request.legacy),
+    ):
+        if given:
+            raise UnsupportedError(
+                f"{option} is for checkpoints; {request.model} is an artifact, whose contract says "
+                "it: leave the option out, or export the checkpoint with it"
+            )
 
 
 def _collected(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import statistics
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -96,7 +96,7 @@ def measure(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         machine=machine,
         sensors=report,
-        versions=_versions(),
+        versions=versions(),
         frame_hw=records[0].opened.frame_hw,
         frames=records[0].opened.frames,
         artifacts=tuple(figures),
@@ -206,12 +206,14 @@ class _Record:
         self.times_ms.setdefault(name, []).extend(values_ms)
 
 
-def _versions() -> dict[str, str]:
-    installed = {
-        distribution.name: distribution.version
-        for distribution in importlib.metadata.distributions()
-    }
-    return {name: installed[name] for name in _PACKAGES if name in installed}
+def versions() -> dict[str, str]:
+    """Of what may take part and is installed."""
+    found = {}
+    for name in _PACKAGES:
+        # Not a list of all names: packages write theirs with hyphens or underscores.
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def _per_second(times_ms: list[float]) -> float:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import importlib.metadata
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,6 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from edgeyolo.artifact import save_artifact, sha256_of
+from edgeyolo.benchmark import measure
 from edgeyolo.benchmark.records import STAGES
 from edgeyolo.cli.main import group
 from edgeyolo.errors import ArtifactError, BackendError, SourceError, UnsupportedError
@@ -174,3 +177,30 @@ def test_an_artifact_named_twice_is_wrong_usage(quadrant_artifact: Path) -> None
     result = run(quadrant_artifact, quadrant_artifact)
     assert result.exit_code == 2
     assert "named twice" in result.output
+
+
+def test_versions_of_packages_with_underscores_in_their_name_are_reported() -> None:
+    normalized = {
+        distribution.name.replace("_", "-"): distribution.version
+        for distribution in importlib.metadata.distributions()
+        if distribution.name
+    }
+    installed = {name: normalized[name] for name in measure._PACKAGES if name in normalized}
+    assert measure.versions() == installed
+    assert "numpy" in installed
+
+
+@pytest.mark.parametrize(
+    ("option", "given"),
+    [
+        ("--input-size", {"input_hw": (128, 128)}),
+        ("--legacy", {"legacy": True}),
+        ("--names", {"names_file": Path("names.txt")}),
+    ],
+)
+def test_options_of_checkpoints_are_refused_for_artifacts(
+    quadrant_artifact: Path, tmp_path: Path, option: str, given: dict[str, Any]
+) -> None:
+    annotations = labelled_quarters(tmp_path / "pictures")
+    with pytest.raises(UnsupportedError, match=f"{option} is for checkpoints"):
+        validate(ValidationRequest(model=quadrant_artifact, annotations=annotations, **given))
