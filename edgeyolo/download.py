@@ -7,7 +7,6 @@ run after a crash, goes on from there.
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import json
 import os
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
+from edgeyolo.artifact import sha256_of
 from edgeyolo.errors import DownloadError, OutputError, one_line
 
 Progress = Callable[[int, "int | None"], None]
@@ -115,7 +115,7 @@ class _Transfer:
         for last in (False, True):
             self._connections = 0
             self._fetch_all()
-            digest = file_sha256(self._part)
+            digest = sha256_of(self._part)
             if self._expected.sha256 in (None, digest):
                 break
             self._discard()
@@ -357,12 +357,3 @@ class CarefulRedirects(urllib.request.HTTPRedirectHandler):
                 f"going from {old} to {new} is refused"
             )
         return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def file_sha256(path: Path) -> str:
-    """Digest of a file, hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import msgspec
 
+from edgeyolo.artifact import sha256_of
 from edgeyolo.atomic import write_text
 from edgeyolo.checkpoints.containers import open_stored
-from edgeyolo.download import Expected, Patience, Progress, download, file_sha256
+from edgeyolo.download import Expected, Patience, Progress, download
 from edgeyolo.embedded import DEMO_NAME, checkpoint_path
 from edgeyolo.errors import CheckpointError, DownloadError, OutputError, one_line
 from edgeyolo.weights_catalog import ALIASES, OFFICIAL_WEIGHTS, OfficialWeights
@@ -160,9 +161,7 @@ def _expected(weights: OfficialWeights, target: Path) -> Expected:
 
 
 def _matches(path: Path, expected: Expected) -> bool:
-    return (
-        expected.size_bytes in (None, path.stat().st_size) and file_sha256(path) == expected.sha256
-    )
+    return expected.size_bytes in (None, path.stat().st_size) and sha256_of(path) == expected.sha256
 
 
 def _trust(weights: OfficialWeights, target: Path) -> str:
@@ -173,7 +172,7 @@ def _trust(weights: OfficialWeights, target: Path) -> str:
     except CheckpointError as error:
         target.unlink()
         raise DownloadError(f"{weights.url} is no checkpoint: {one_line(error)}") from error
-    record = FirstUse(weights.url, file_sha256(target), target.stat().st_size)
+    record = FirstUse(weights.url, sha256_of(target), target.stat().st_size)
     write_text(_record_path(target), msgspec.json.encode(record).decode())
     return record.sha256
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgeyolo.artifact import sha256_of
 from edgeyolo.checkpoints.containers import Stored, open_stored
 from edgeyolo.checkpoints.contents import Contents, find_contents
 from edgeyolo.checkpoints.header import OwnHeader, find_header
@@ -104,7 +104,7 @@ def _read(path: Path, stored: Stored, header: OwnHeader | None, contents: Conten
         )
     return Checkpoint(
         path=path,
-        sha256=_sha256(path),
+        sha256=sha256_of(path),
         architecture=architecture,
         class_names=names,
         strides=strides_of(stored, contents, architecture),
@@ -113,11 +113,3 @@ def _read(path: Path, stored: Stored, header: OwnHeader | None, contents: Conten
         container=stored.container,
         extras=contents.extras,
     )
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
