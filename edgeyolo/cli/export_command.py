@@ -62,7 +62,10 @@ def command(
     as_json: bool,
     **int8: Any,
 ) -> None:
-    """Turn CHECKPOINT into an artifact and prove that it detects what PyTorch detects."""
+    """Turn CHECKPOINT into an artifact and prove that it detects what PyTorch detects.
+
+    CHECKPOINT is a file, or a name of edgeyolo weights list: demo, yolox-s, yolov7-tiny, ...
+    """
     from edgeyolo.pipeline import ExportRequest, export
 
     started = time.perf_counter()

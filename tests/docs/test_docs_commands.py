@@ -68,6 +68,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # a page is many commands, each of them limited
 @pytest.mark.parametrize("path", _RUNNING, ids=lambda path: path.name)
 def test_a_page_runs_from_top_to_bottom(
     path: Path,
