@@ -24,12 +24,7 @@ from tests.docs.prepared_files import Shell, prepare
 
 _LANGUAGES = {"bash", "python", "text", "json", "yaml", "toml"}
 _BLOCKS = {path: blocks_of(path) for path in PAGES}
-# int8.md is parsed only until its commands name the files that are prepared here.
-_RUNNING = [
-    path
-    for path in PAGES
-    if path.name != "int8.md" and any(block.executed for block in _BLOCKS[path])
-]
+_RUNNING = [path for path in PAGES if any(block.executed for block in _BLOCKS[path])]
 # Options of other programs that a page mentions in running text.
 _FOREIGN_OPTIONS = {"--gpus", "--runtime", "--system-site-packages", "--strict", "--fp16"}
 
