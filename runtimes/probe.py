@@ -1,6 +1,6 @@
 """Opening a model file in a process of its own first, because vendors' libraries may crash.
 
-The structure of a file is checked before any vendor sees it, but that is not enough: LiteRT 2.1
+The structure of a file is checked before any vendor sees it, but that is not enough: LiteRT 2.3
 ends the process for some operators whose options do not fit their tensors. An artifact's files
 are those that its digests name; a lone file may be anything.
 """

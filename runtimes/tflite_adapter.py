@@ -114,16 +114,16 @@ class TfliteSession:
                 self._resize(batch.shape)
             self._interpreter.set_tensor(self._input["index"], batch)
             self._interpreter.invoke()
+            for output in self._outputs:
+                # A view of the interpreter's memory that is gone before the next call.
+                stored = self._interpreter.tensor(output.index)()
+                if output.scale is None:
+                    np.copyto(output.kept, stored)
+                else:
+                    np.subtract(stored, output.zero_point, out=output.kept, dtype=np.float32)
+                    np.multiply(output.kept, output.scale, out=output.kept)
         except (RuntimeError, ValueError) as error:
             raise BackendError(f"{self._origin}: LiteRT failed: {one_line(error)}") from error
-        for output in self._outputs:
-            # A view of the interpreter's memory that is gone before the next call.
-            stored = self._interpreter.tensor(output.index)()
-            if output.scale is None:
-                np.copyto(output.kept, stored)
-            else:
-                np.subtract(stored, output.zero_point, out=output.kept, dtype=np.float32)
-                np.multiply(output.kept, output.scale, out=output.kept)
         return tuple(output.kept for output in self._outputs)
 
     def close(self) -> None:

@@ -64,7 +64,9 @@ def without_privileges() -> None:
     if os.geteuid() == 0:
         libc = ctypes.CDLL(None, use_errno=True)
         for capability in range(64):
-            libc.prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
+            failed = libc.prctl(24, capability, 0, 0, 0) != 0  # PR_CAPBSET_DROP
+            if failed and capability == 1:  # CAP_DAC_OVERRIDE
+                raise PermissionError("root may not give up its privileges here")
 
 
 def names_in(folder: Path) -> list[str]:
