@@ -55,6 +55,7 @@ class Percentiles:
     p50: float
     p95: float
     p99: float
+    mean: float
     calls: int
 
     @classmethod
@@ -62,7 +63,7 @@ class Percentiles:
         if not times_ms:
             raise UnsupportedError("no call fitted into a turn; use longer ones (--seconds)")
         p50, p95, p99 = (float(value) for value in np.percentile(times_ms, (50, 95, 99)))
-        return cls(p50, p95, p99, len(times_ms))
+        return cls(p50, p95, p99, float(np.mean(times_ms)), len(times_ms))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
