@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint docs clean
+.PHONY: demo figures test lint docs clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt tools/make_venv.sh
 	PYTHON="$(PYTHON)" bash tools/make_venv.sh "$(VENV)"
@@ -27,6 +27,14 @@ lint: $(VENV)/.ready
 
 docs: $(VENV)/.ready
 	$(BIN)/mkdocs build --strict
+
+# Sizes, import cycles, and the coverage of the whole suite against its bars.
+figures: $(VENV)/.ready
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage json --quiet
+	$(BIN)/python tools/code_figures.py --coverage coverage.json
 
 clean:
 	rm -rf $(VENV) build dist site *.egg-info
