@@ -132,12 +132,7 @@ def export(request: ExportRequest, progress: Progress = lambda _: None) -> Expor
         input_hw=request.input_hw,
         legacy=request.legacy,
     )
-    if request.int8 is not None and request.images is None:
-        # Scenes show few objects that a detector of photographs knows for sure; in INT8 the
-        # unsure ones come and go.
-        frames, image_source = photographs(request.int8, loaded.spec.preprocess, _PARITY_PICTURES)
-    else:
-        frames, image_source = parity_frames(request.images, loaded.spec.input_hw)
+    frames, image_source = _proof_frames(request, loaded)
     implausible = _implausible_preprocess(loaded, frames)
     if implausible and not request.waive_parity:
         raise ParityError(f"{implausible}; nothing was written (--allow-mismatch writes it anyway)")
@@ -153,14 +148,7 @@ def export(request: ExportRequest, progress: Progress = lambda _: None) -> Expor
     progress(f"exporting {loaded.spec.name} to {request.backend} {request.precision}")
     with tempfile.TemporaryDirectory(prefix="edgeyolo-") as name:
         folder = Path(name)
-        int8 = None
-        if request.int8 is None:
-            files = exporter.write(source, request.precision, folder)
-        else:
-            int8 = write_int8(
-                source, request.backend, request.int8, request.thresholds, folder, progress
-            )
-            files = int8.files
+        files, int8 = _vendor_files(request, exporter, source, folder, progress)
         contract = _contract(request, loaded, files, exporter)
         if int8 is not None:
             contract = _with_calibration(contract, int8)
@@ -172,19 +160,45 @@ def export(request: ExportRequest, progress: Progress = lambda _: None) -> Expor
                 f"the {request.backend} {request.precision} file does not detect what PyTorch "
                 f"detects: {parity.note}; nothing was written (--allow-mismatch writes it anyway)"
             )
-        waivers = [
-            name
-            for name, failed in (("parity", not parity.passed), ("preprocessing", implausible))
-            if failed
-        ]
         contract = dataclasses.replace(
             contract,
             measured=dataclasses.replace(contract.measured, parity=parity),
-            waivers=tuple(waivers),
+            waivers=_waivers(parity, implausible),
         )
         output = request.output or Path(_default_name(contract))
         artifact = save_artifact(output, contract, {name: folder / name for name in files.names})
     return ExportResult(artifact, parity, (*source.notes, *files.notes), int8)
+
+
+def _proof_frames(
+    request: ExportRequest, loaded: LoadedModel
+) -> tuple[list[NDArray[np.uint8]], str]:
+    """Pictures that the file is proven on, and what to call them."""
+    if request.int8 is not None and request.images is None:
+        # Scenes show few objects that a detector of photographs knows for sure; in INT8 the
+        # unsure ones come and go.
+        return photographs(request.int8, loaded.spec.preprocess, _PARITY_PICTURES)
+    return parity_frames(request.images, loaded.spec.input_hw)
+
+
+def _vendor_files(
+    request: ExportRequest,
+    exporter: Exporter,
+    source: ExportSource,
+    folder: Path,
+    progress: Progress,
+) -> tuple[VendorFiles, Int8Files | None]:
+    """Write the model's files, and say what quantising measured where it is asked for."""
+    if request.int8 is None:
+        return exporter.write(source, request.precision, folder), None
+    int8 = write_int8(source, request.backend, request.int8, request.thresholds, folder, progress)
+    return int8.files, int8
+
+
+def _waivers(parity: ParityRecord, implausible: str | None) -> tuple[str, ...]:
+    """Checks that failed and were switched off."""
+    failed = (("parity", not parity.passed), ("preprocessing", implausible is not None))
+    return tuple(name for name, is_so in failed if is_so)
 
 
 def try_int8(
@@ -227,8 +241,8 @@ def parity_frames(
         frames = [render_scene(seed, hw).frame_bgr for seed in range(_PARITY_PICTURES)]
         return frames, "rendered scenes"
     found = list_pictures(images)
-    step = max(1, len(found) // _PARITY_PICTURES)
-    chosen = found[::step][:_PARITY_PICTURES]
+    count = min(len(found), _PARITY_PICTURES)
+    chosen = [found[number * len(found) // count] for number in range(count)]
     return [read_picture(path) for path in chosen], images.name
 
 

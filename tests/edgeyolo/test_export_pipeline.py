@@ -6,6 +6,7 @@ import dataclasses
 import os
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 import pytest
@@ -16,7 +17,7 @@ from edgeyolo.contract import CONTRACT_KEY
 from edgeyolo.errors import ArtifactError, ContractMissingError, EdgeYoloError, ParityError
 from edgeyolo.evaluation import parity
 from edgeyolo.pictures import list_pictures, read_picture
-from edgeyolo.pipeline import ExportRequest, export
+from edgeyolo.pipeline import ExportRequest, export, parity_frames
 from edgeyolo.spec import Backend, Precision
 from edgeyolo.verification import verify
 
@@ -216,3 +217,14 @@ def test_verify_notices_other_weights(
     other = shared / "reference" / "checkpoint" / "yolox_mini_d033_w0125_nc7_synth.pth"
     with pytest.raises(EdgeYoloError, match="classes"):
         verify(artifacts[Backend.ONNX], other, pictures, limit=1)
+
+
+@pytest.mark.parametrize(("pictures", "chosen"), [(3, [0, 1, 2]), (15, [0, 1, 3, 5, 7, 9, 11, 13])])
+def test_parity_pictures_are_spread_over_the_whole_folder(
+    tmp_path: Path, pictures: int, chosen: list[int]
+) -> None:
+    for number in range(pictures):
+        cv2.imwrite(str(tmp_path / f"{number:02d}.png"), np.full((4, 4, 3), number, np.uint8))
+    frames, name = parity_frames(tmp_path, (64, 64))
+    assert [int(frame[0, 0, 0]) for frame in frames] == chosen
+    assert name == tmp_path.name
