@@ -12,14 +12,23 @@ from edgeyolo.spec import Family
 
 @click.command()
 @click.argument("file", type=options.FILE)
-@click.option("--family", type=click.Choice([f.value for f in Family]), required=True)
-@click.option("--names", type=options.FILE, help="Class names; COCO for 80 classes if left out.")
+@click.option(
+    "--family",
+    type=click.Choice([f.value for f in Family]),
+    required=True,
+    help="Which detector it is; decides preprocessing and decode.",
+)
+@click.option(
+    "--names",
+    type=options.FILE,
+    help="Class names: a text file, data-set YAML or COCO JSON; COCO's 80 where left out.",
+)
 @click.option(
     "--columns",
     type=click.Choice(["logits", "pixels"]),
     help="First four output columns: undecoded (YOLOX default) or cx cy w h pixels.",
 )
-@click.option("--legacy", is_flag=True, help="YOLOX weights of the first release (0.1.0).")
+@options.legacy_option
 @click.option("--images", type=options.FOLDER, help="Pictures to check the preprocessing on.")
 @click.option("--output", type=options.NEW_PATH, help="Artifact folder.")
 @click.option("--force", is_flag=True, help="Write it although the check finds it implausible.")

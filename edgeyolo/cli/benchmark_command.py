@@ -17,8 +17,20 @@ _PATTERN = "pattern:1280x720"
     "--source",
     help=f"Frames: picture, folder, video or test pattern. [default: --images, or {_PATTERN}]",
 )
-@click.option("--frames", type=click.IntRange(1), default=16, show_default=True, help="So many.")
-@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
+@click.option(
+    "--frames",
+    type=click.IntRange(1),
+    default=16,
+    show_default=True,
+    help="Frames to measure on, from the start of the source.",
+)
+@click.option(
+    "--rounds",
+    type=click.IntRange(1),
+    default=5,
+    show_default=True,
+    help="Times that every artifact has its turns.",
+)
 @click.option(
     "--seconds",
     type=click.FloatRange(0, min_open=True),
@@ -29,14 +41,10 @@ _PATTERN = "pattern:1280x720"
 @click.option("--annotations", type=options.EXISTING, help="Labels: measures AP of the same files.")
 @click.option("--images", type=options.FOLDER, help="Pictures, where not beside the labels.")
 @click.option("--limit", type=click.IntRange(1), help="AP of the first so many pictures.")
+@options.match_classes_option
 @click.option(
-    "--match-classes",
-    type=click.Choice(["strict", "names", "order"]),
-    default="strict",
-    show_default=True,
-    help="As for edgeyolo val.",
+    "--csv", "csv_file", type=options.NEW_PATH, help="Write a table, one line for each artifact."
 )
-@click.option("--csv", "csv_file", type=options.NEW_PATH, help="Write a line an artifact.")
 @click.option("--html", "html_file", type=options.NEW_PATH, help="Write a report in one file.")
 @options.device_option
 @options.threads_option

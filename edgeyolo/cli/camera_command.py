@@ -29,8 +29,8 @@ from edgeyolo.cli import options
 @click.option("--log", type=options.NEW_PATH, help="Write detections as JSON lines.")
 @click.option("--snapshots", type=options.NEW_PATH, default=".", help="Folder for the s key.")
 @click.option("--frames", type=click.IntRange(1), help="End after so many frames.")
-@click.option("--min-score", type=click.FloatRange(0, 1), help="Least score.")
-@click.option("--iou-threshold", type=click.FloatRange(0, 1), help="Suppression threshold.")
+@options.min_score_option
+@options.iou_threshold_option
 @click.option(
     "--timeout",
     type=click.FloatRange(0.1),

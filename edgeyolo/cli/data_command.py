@@ -17,7 +17,9 @@ def command() -> None:
     """Check data sets and see what training makes of them."""
 
 
-_images = click.option("--images", type=options.FOLDER, help="Pictures, if not beside the labels.")
+_images = click.option(
+    "--images", type=options.FOLDER, help="Pictures, where not beside the labels."
+)
 _split = click.option("--split", default="train", show_default=True, help="Part of a YAML or VOC.")
 _names = click.option("--names", type=options.FILE, help="Class names of bare YOLO labels.")
 
@@ -28,7 +30,13 @@ _names = click.option("--names", type=options.FILE, help="Class names of bare YO
 @_split
 @_names
 @click.option("--fast", is_flag=True, help="Do not decode the pictures.")
-@click.option("--examples", type=click.IntRange(1), default=5, show_default=True)
+@click.option(
+    "--examples",
+    type=click.IntRange(1),
+    default=5,
+    show_default=True,
+    help="Most that are listed of each problem.",
+)
 @options.json_option
 def check(
     *,
@@ -64,10 +72,30 @@ def check(
 @_images
 @_split
 @_names
-@click.option("--input-size", type=options.InputSize(), default="640", show_default=True)
-@click.option("--batch", type=click.IntRange(1), default=16, show_default=True)
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option("--epoch", type=click.IntRange(0), default=0, show_default=True)
+@click.option(
+    "--input-size",
+    type=options.InputSize(),
+    default="640",
+    show_default=True,
+    help="Network input, height x width.",
+)
+@click.option(
+    "--batch",
+    type=click.IntRange(1),
+    default=16,
+    show_default=True,
+    help="Pictures of the batch.",
+)
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="As of edgeyolo train."
+)
+@click.option(
+    "--epoch",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Whose first batch is drawn, from 0.",
+)
 @click.option("--closing", is_flag=True, help="As in the last epochs, without mosaics.")
 @click.option("--output", type=options.NEW_PATH, required=True, help="A .png or .jpg file.")
 def preview(

@@ -18,27 +18,63 @@ from edgeyolo.spec import Backend, Precision
 @click.argument("checkpoint", type=options.WeightsFile())
 @click.option("--to", "backend", type=options.BackendName(), required=True, help="Runtime.")
 @click.option(
-    "--precision", type=options.PrecisionName(), default=Precision.FP32.value, show_default=True
+    "--precision",
+    type=options.PrecisionName(),
+    default=Precision.FP32.value,
+    show_default=True,
+    help="Numbers that the bulk of the network is computed with; int8 needs --calibration.",
 )
 @click.option(
     "--input-size",
     type=options.InputSize(),
     help="Network input, height x width; the model's own where left out.",
 )
-@click.option("--batch", type=click.IntRange(1), default=1, show_default=True)
+@click.option(
+    "--batch", type=click.IntRange(1), default=1, show_default=True, help="Pictures per call."
+)
 @click.option("--dynamic-batch", is_flag=True, help="Accept any number of pictures per call.")
 @click.option("--float-input", is_flag=True, help="float32 NCHW input, preprocessed on the host.")
-@click.option("--images", type=options.FOLDER, help="Pictures for the parity check.")
 @click.option(
-    "--names", type=options.FILE, help="Class names: a text file, data-set YAML or COCO JSON."
+    "--images",
+    type=options.FOLDER,
+    help="Pictures for the parity check; for float artifacts rendered scenes where left out.",
 )
-@click.option("--legacy", is_flag=True, help="YOLOX weights of the first release (0.1.0).")
-@click.option("--min-score", type=click.FloatRange(0, 1), default=0.25, show_default=True)
-@click.option("--iou-threshold", type=click.FloatRange(0, 1), default=0.45, show_default=True)
-@click.option("--max-detections", type=click.IntRange(1), default=300, show_default=True)
-@click.option("--nms", is_flag=True, help="Suppress inside the graph (onnx, tensorrt).")
+@click.option(
+    "--names",
+    type=options.FILE,
+    help="Class names of a checkpoint without them: a text file, data-set YAML or COCO JSON.",
+)
+@options.legacy_option
+@click.option(
+    "--min-score",
+    type=click.FloatRange(0, 1),
+    default=0.25,
+    show_default=True,
+    help="Least score, where a call of predict gives none.",
+)
+@click.option(
+    "--iou-threshold",
+    type=click.FloatRange(0, 1),
+    default=0.45,
+    show_default=True,
+    help="Of two boxes of one class that overlap by more, the lower-scored one is dropped.",
+)
+@click.option(
+    "--max-detections",
+    type=click.IntRange(1),
+    default=300,
+    show_default=True,
+    help="Most objects a picture.",
+)
+@click.option(
+    "--nms", is_flag=True, help="Suppress inside the graph, by these thresholds (onnx, tensorrt)."
+)
 @click.option("--allow-mismatch", is_flag=True, help="Write the artifact although parity fails.")
-@click.option("--output", type=options.NEW_PATH, help="Artifact folder.")
+@click.option(
+    "--output",
+    type=options.NEW_PATH,
+    help="Artifact folder; named after model, precision and runtime where left out.",
+)
 @int8_options
 @options.json_option
 def command(

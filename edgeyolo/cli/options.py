@@ -65,6 +65,27 @@ device_option = click.option(
 threads_option = click.option(
     "--threads", type=click.IntRange(1), help="CPU threads for the network."
 )
+min_score_option = click.option(
+    "--min-score",
+    type=click.FloatRange(0, 1),
+    help="Least score; the artifact's own where left out.",
+)
+iou_threshold_option = click.option(
+    "--iou-threshold",
+    type=click.FloatRange(0, 1),
+    help="Of two boxes of one class that overlap by more, the lower-scored one is dropped; the "
+    "artifact's own where left out.",
+)
+legacy_option = click.option(
+    "--legacy", is_flag=True, help="YOLOX weights of the first release (0.1.0)."
+)
+match_classes_option = click.option(
+    "--match-classes",
+    type=click.Choice(["strict", "names", "order"]),
+    default="strict",
+    show_default=True,
+    help="By names, all of them; by common names only; or by position.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 
 

@@ -14,9 +14,13 @@ from edgeyolo.cli import options
 @click.argument("source", type=options.EXISTING)
 @click.option("--save", type=options.NEW_PATH, help="Folder for annotated pictures or the video.")
 @click.option("--coco", type=options.NEW_PATH, help="Write results as a COCO results file.")
-@click.option("--min-score", type=click.FloatRange(0, 1), help="Least score.")
-@click.option("--iou-threshold", type=click.FloatRange(0, 1), help="Suppression threshold.")
-@click.option("--max-detections", type=click.IntRange(1), help="Most objects a frame.")
+@options.min_score_option
+@options.iou_threshold_option
+@click.option(
+    "--max-detections",
+    type=click.IntRange(1),
+    help="Most objects a frame; the artifact's own where left out.",
+)
 @options.device_option
 @options.threads_option
 @options.json_option

@@ -26,6 +26,7 @@ def command() -> None:
     type=click.Choice(["easy", "normal", "hard"]),
     default="normal",
     show_default=True,
+    help="How small, turned, hidden and blurred the objects are.",
 )
 @click.option("--output", type=options.NEW_PATH, required=True, help="Folder to write.")
 @options.json_option

@@ -16,24 +16,67 @@ _CACHES = click.Choice(["none", "ram", "disk"])
 @click.command()
 @click.argument("model", required=False)
 @click.option("--data", type=options.EXISTING, help="Data-set YAML, COCO JSON, or a folder.")
-@click.option("--val", type=options.EXISTING, help="Pictures to evaluate on, if not in --data.")
-@click.option("--epochs", type=click.IntRange(1), default=300, show_default=True)
 @click.option(
-    "--batch", type=click.IntRange(1), default=64, show_default=True, help="Over all processes."
+    "--val", type=options.EXISTING, help="Data set to evaluate on, where it is not part of --data."
 )
-@click.option("--input-size", "input_hw", type=options.InputSize(), help="416 or 320x640.")
+@click.option(
+    "--epochs",
+    type=click.IntRange(1),
+    default=300,
+    show_default=True,
+    help="Times that every picture is seen.",
+)
+@click.option(
+    "--batch",
+    type=click.IntRange(1),
+    default=64,
+    show_default=True,
+    help="Pictures of a batch, over all processes.",
+)
+@click.option(
+    "--input-size",
+    "input_hw",
+    type=options.InputSize(),
+    help="Network input, height x width; the model's own where left out.",
+)
 @click.option("--weights", type=options.WeightsFile(), help="Checkpoint to start from.")
-@click.option("--freeze", multiple=True, help="Prefix of parameters that stay as they are.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="See --help-config.")
+@click.option(
+    "--freeze", multiple=True, help="Prefix of parameters that stay as they are; repeatable."
+)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a hyper-parameter; --help-config lists them; repeatable.",
+)
 @click.option("--output", type=options.NEW_PATH, help="Run folder; must be new.")
 @click.option("--resume", "run", type=options.FOLDER, help="Continue the run in this folder.")
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--precision", type=_PRECISIONS, default="fp32", show_default=True)
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="All randomness derives from it."
+)
+@click.option(
+    "--precision",
+    type=_PRECISIONS,
+    default="fp32",
+    show_default=True,
+    help="Numbers of the forward pass.",
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1.")
 @click.option(
-    "--workers", type=click.IntRange(0), default=2, show_default=True, help="Per process."
+    "--workers",
+    type=click.IntRange(0),
+    default=2,
+    show_default=True,
+    help="Processes that prepare batches, for each training process.",
 )
-@click.option("--cache", type=_CACHES, default="none", show_default=True, help="Decoded pictures.")
+@click.option(
+    "--cache",
+    type=_CACHES,
+    default="none",
+    show_default=True,
+    help="Where decoded pictures are kept.",
+)
 @click.option(
     "--checkpoint-interval",
     type=click.IntRange(0),

@@ -5,10 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from edgeyolo.cli import options
+
+if TYPE_CHECKING:
+    from edgeyolo.validation import Validation
 
 
 @click.command()
@@ -21,13 +25,7 @@ from edgeyolo.cli import options
 )
 @click.option("--images", type=options.FOLDER, help="Pictures, where not beside the labels.")
 @click.option("--split", default="val", show_default=True, help="Part of a data-set YAML.")
-@click.option(
-    "--match-classes",
-    type=click.Choice(["strict", "names", "order"]),
-    default="strict",
-    show_default=True,
-    help="By names, all of them; by common names only; or by position.",
-)
+@options.match_classes_option
 @click.option(
     "--max-detections",
     type=click.IntRange(1),
@@ -41,14 +39,22 @@ from edgeyolo.cli import options
     type=options.NEW_PATH,
     help="Folder for confusion matrix, precision-recall curves and worst pictures.",
 )
-@click.option("--names", type=options.FILE, help="Class names of a checkpoint without them.")
-@click.option("--input-size", type=options.InputSize(), help="Input size of a checkpoint.")
+@click.option(
+    "--names",
+    type=options.FILE,
+    help="Class names of a checkpoint without them: a text file, data-set YAML or COCO JSON.",
+)
+@click.option(
+    "--input-size",
+    type=options.InputSize(),
+    help="Network input of a checkpoint, height x width; its own where left out.",
+)
 @click.option(
     "--rectangular",
     is_flag=True,
     help="Rectangular canvases, as published numbers of YOLOv7 checkpoints were made.",
 )
-@click.option("--legacy", is_flag=True, help="YOLOX weights of the first release (0.1.0).")
+@options.legacy_option
 @options.device_option
 @options.threads_option
 @options.json_option
@@ -99,6 +105,17 @@ def command(
         show_progress,
     )
     elapsed_s = time.perf_counter() - started
+    _write(found, results, diagnostics)
+    if as_json:
+        options.print_json(_as_dict(found, elapsed_s))
+        return
+    click.echo(_as_text(found, per_class=per_class))
+    if found.dataset.problems:
+        count = len(found.dataset.problems)
+        options.say(f"{count} problems in the labels; see: edgeyolo data check {annotations}")
+
+
+def _write(found: Validation, results: Path | None, diagnostics: Path | None) -> None:
     if results is not None:
         from edgeyolo.evaluation.result_files import write_coco_results
 
@@ -107,31 +124,33 @@ def command(
         from edgeyolo.evaluation.diagnostics_folder import write_diagnostics
 
         write_diagnostics(diagnostics, found.results, found.dataset)
-    problems = len(found.dataset.problems)
-    if as_json:
-        options.print_json(
-            {
-                "model": found.model_name,
-                "runs_on": found.runs_on,
-                "input_hw": found.input_hw,
-                "dataset": found.dataset.name,
-                "label_problems": problems,
-                "elapsed_s": round(elapsed_s, 3),
-                "recorded": found.recorded,
-                **found.report.as_dict(),
-            }
-        )
-        return
+
+
+def _as_dict(found: Validation, elapsed_s: float) -> dict[str, object]:
+    return {
+        "model": found.model_name,
+        "runs_on": found.runs_on,
+        "input_hw": found.input_hw,
+        "dataset": found.dataset.name,
+        "label_problems": len(found.dataset.problems),
+        "elapsed_s": round(elapsed_s, 3),
+        "recorded": found.recorded,
+        **found.report.as_dict(),
+    }
+
+
+def _as_text(found: Validation, *, per_class: bool) -> str:
     height, width = found.input_hw
-    click.echo(f"{found.model_name}, {found.runs_on}, input {height}x{width}")
-    click.echo(found.report.text(per_class=per_class))
+    lines = [
+        f"{found.model_name}, {found.runs_on}, input {height}x{width}",
+        found.report.text(per_class=per_class),
+    ]
     if found.recorded is not None and found.recorded.float_ap is not None:
-        click.echo(
+        lines.append(
             f"AP at export, on {found.recorded.images} pictures of {found.recorded.dataset}: "
             f"float {found.recorded.float_ap:.4f}, INT8 {found.recorded.ap:.4f}"
         )
-    if problems:
-        options.say(f"{problems} problems in the labels; see: edgeyolo data check {annotations}")
+    return "\n".join(lines)
 
 
 def show_progress(done: int, total: int) -> None:
