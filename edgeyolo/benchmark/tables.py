@@ -86,7 +86,9 @@ def published_rows(report: BenchmarkReport) -> list[list[str]]:
     for row in comparison(report.artifacts):
         model = row.published
         measured = [found for kind in BACKEND_NAMES for found in row.measured.get(kind, ())]
-        aps = [f"{found.precision} {found.ap * 100:.1f}" for found in measured if found.ap]
+        aps = [
+            f"{found.precision} {found.ap * 100:.1f}" for found in measured if found.ap is not None
+        ]
         rows.append(
             [
                 model.name,

@@ -19,6 +19,8 @@ from edgeyolo.benchmark.accuracy import CocoAccuracy
 from edgeyolo.benchmark.html_report import as_html
 from edgeyolo.benchmark.measure import measure
 from edgeyolo.benchmark.records import BenchmarkReport, BenchmarkRequest
+from edgeyolo.benchmark.tables import published_rows
+from edgeyolo.coco_names import COCO_NAMES
 from edgeyolo.validation import ValidationRequest
 from tests.edgeyolo.benchmark.test_benchmark_command import labelled_quarters
 
@@ -162,3 +164,18 @@ def test_every_figure_of_the_table_is_in_the_report(report: BenchmarkReport) -> 
         assert f"{figures.accuracy.ap:.4f}" in html
     for name in ("yolox-nano", "yolov7-x"):
         assert name in html
+
+
+def test_an_accuracy_of_zero_is_shown_beside_the_published_one(report: BenchmarkReport) -> None:
+    figures = report.artifacts[0]
+    assert figures.accuracy is not None
+    contract = figures.contract
+    model = replace(contract.model, variant="nano", class_names=COCO_NAMES)
+    useless = replace(
+        figures,
+        contract=replace(contract, model=model),
+        accuracy=replace(figures.accuracy, ap=0.0),
+    )
+    header, *rows = published_rows(replace(report, artifacts=(useless,)))
+    nano = next(row for row in rows if row[0] == "yolox-nano")
+    assert nano[header.index("AP here")] == "fp32 0.0"
