@@ -21,9 +21,8 @@ from edgeyolo.errors import UnsupportedError, one_line
 from edgeyolo.spec import ModelSpec, OutputKind
 from edgeyolo.tflite.graph import Graph, drop_unused
 
-# ONNX axes in the order in which channels-last storage holds them, and the way back.
+# ONNX axes in the order in which channels-last storage holds them.
 CHANNELS_LAST = (0, 2, 3, 1)
-CHANNELS_FIRST = (0, 3, 1, 2)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
-"""Print the support matrix of the README: every cell is tried, nothing is declared.
+"""Print the support matrix of the README: float cells are tried, INT8 ones declared.
 
     python tools/support_matrix.py [--model yolox-nano] [--input-size 64]
 
 A small network with random weights is written for every runtime in every form; a form that its
-exporter refuses is a dash. INT8 is what quantisation declares.
+exporter refuses is a dash. INT8 would take minutes a cell: it is what ``edgeyolo.quantization``
+declares.
 """
 
 from __future__ import annotations

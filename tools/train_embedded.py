@@ -80,7 +80,7 @@ def main() -> None:
         class_names=SCENE_CLASSES,
         input_hw=INPUT_HW,
         parameters=count_parameters(loaded.model),
-        started_from="yolox-nano",
+        started_from=Path(arguments.weights).name,
         first_seed=FIRST_SEED,
         scenes=SCENES,
         training={**TRAINING, "precision": TRAINING["precision"].value},

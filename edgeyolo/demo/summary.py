@@ -13,8 +13,9 @@ from edgeyolo.demo.records import DemoResult
 def as_text(result: DemoResult) -> str:
     """A table, what failed or was left out, and what to do next."""
     request = result.request
+    model = result.report.artifacts[0].contract.model
     lines = [
-        f"YOLOX-Nano 320 on {len(result.report.artifacts[0].contract.model.class_names)} symbols; "
+        f"{model.name} at {model.input_hw[0]}x{model.input_hw[1]}, {model.num_classes} symbols; "
         f"AP on {request.scenes} rendered scenes it has never seen: "
         f"PyTorch {result.torch_ap:.4f}",
         "",
