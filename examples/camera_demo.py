@@ -29,26 +29,26 @@ def main() -> None:
     show = not arguments.headless and bool(
         os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or os.name == "nt"
     )
-    writer = None
-    predictor = edgeyolo.load(arguments.artifact)
-    with predictor, predictor.stream(arguments.source) as stream:
-        for result in stream:
-            picture = draw(result.frame_bgr, result.detections)
-            draw_label(picture, f"frame age {result.frame_age_ms:.0f} ms", (0, 0))
-            if arguments.output:
-                if writer is None:
-                    height, width = picture.shape[:2]
-                    fps = stream.sources[0].fps or 25.0
-                    code = cv2.VideoWriter.fourcc(*"mp4v")
-                    writer = cv2.VideoWriter(arguments.output, code, fps, (width, height))
-                writer.write(picture)
-            if show:
-                cv2.imshow("edgeyolo", picture)
-                if cv2.waitKey(1) & 0xFF == ord("q"):
-                    break
-            print(f"{result.name} {result.frame_index}: {', '.join(result.detections.names)}")
-    if writer is not None:
-        writer.release()
+    predictor, writer = edgeyolo.load(arguments.artifact), cv2.VideoWriter()
+    try:
+        with predictor, predictor.stream(arguments.source) as stream:
+            for result in stream:
+                picture = draw(result.frame_bgr, result.detections)
+                draw_label(picture, f"frame age {result.frame_age_ms:.0f} ms", (0, 0))
+                if arguments.output:
+                    if not writer.isOpened():
+                        fps = stream.sources[0].fps or 25.0
+                        code = cv2.VideoWriter.fourcc(*"mp4v")
+                        if not writer.open(arguments.output, code, fps, picture.shape[1::-1]):
+                            parser.error(f"cannot write the video {arguments.output}")
+                    writer.write(picture)
+                if show:
+                    cv2.imshow("edgeyolo", picture)
+                    if cv2.waitKey(1) & 0xFF == ord("q"):
+                        break
+                print(f"{result.name} {result.frame_index}: {', '.join(result.detections.names)}")
+    finally:
+        writer.release()  # also after Ctrl-C: a video without its end cannot be played
 
 
 if __name__ == "__main__":

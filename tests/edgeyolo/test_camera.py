@@ -137,6 +137,16 @@ def test_the_demo_writes_the_same_under_a_virtual_display(
     assert_boxes_are_where_predict_puts_them(quadrant_artifact, video, output)
 
 
+def test_the_demo_says_when_it_cannot_write_the_video(
+    quadrant_artifact: Path, video: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "no such folder" / "annotated.mp4"
+    script = str(ROOT / "examples" / "camera_demo.py")
+    done = run([script, str(quadrant_artifact), str(video), "--output", str(output)])
+    assert done.returncode == 2
+    assert f"cannot write the video {output}" in done.stderr
+
+
 def test_the_demo_is_short_and_uses_the_public_interface_only() -> None:
     text = (ROOT / "examples" / "camera_demo.py").read_text()
     assert len(text.splitlines()) < 60
