@@ -62,16 +62,20 @@ def list_command(*, as_json: bool) -> None:
 @options.json_option
 def pull(*, names: tuple[str, ...], trust_first_use: bool, as_json: bool) -> None:
     """Fetch the weights NAMES into the cache and print their paths."""
+    from edgeyolo.embedded import DEMO_NAME, checkpoint_path
     from edgeyolo.errors import CheckpointError
     from edgeyolo.weights import fetch, find_weights
     from edgeyolo.weights_catalog import OFFICIAL_WEIGHTS
 
-    entries = {name: find_weights(name) for name in names}
+    # The embedded detector is listed with the others, and is there already.
+    paths = {name: str(checkpoint_path()) for name in names if name == DEMO_NAME}
+    entries = {name: find_weights(name) for name in names if name != DEMO_NAME}
     if unknown := [name for name, weights in entries.items() if weights is None]:
         raise CheckpointError(
             f"no official weights are named {unknown[0]!r}; known: {', '.join(OFFICIAL_WEIGHTS)}"
         )
-    paths = {}
+    if paths and not as_json:
+        click.echo(paths[DEMO_NAME])
     for name, weights in entries.items():
         assert weights is not None
         path = fetch(

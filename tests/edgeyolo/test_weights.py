@@ -28,6 +28,7 @@ from click.testing import CliRunner
 from edgeyolo.cli.options import WeightsFile
 from edgeyolo.cli.weights_command import command
 from edgeyolo.download import CarefulRedirects, Patience
+from edgeyolo.embedded import DEMO_NAME, checkpoint_path
 from edgeyolo.errors import CheckpointError, DownloadError, EdgeYoloError, OutputError
 from edgeyolo.models.zoo import VARIANTS
 from edgeyolo.weights import cache_folder, cached_path, fetch, find_weights, resolve_weights
@@ -621,3 +622,12 @@ def test_commands_take_the_name_of_weights_for_a_file(
         kind.convert(str(tmp_path), None, None)
     with pytest.raises(CheckpointError, match="neither a file nor a known name"):
         kind.convert("absent.pt", None, None)
+
+
+def test_the_embedded_detector_is_pulled_like_the_others_in_the_list() -> None:
+    runner = CliRunner()
+    pulled = runner.invoke(command, ["pull", DEMO_NAME])
+    assert pulled.exit_code == 0, pulled.output
+    assert pulled.stdout.strip() == str(checkpoint_path())
+    plain = runner.invoke(command, ["pull", DEMO_NAME, "--json"])
+    assert json.loads(plain.stdout) == {"paths": {DEMO_NAME: str(checkpoint_path())}}
