@@ -65,6 +65,8 @@ def check(words: list[str]) -> None:
         module = rest[rest.index("-m") + 1]
         if module == "edgeyolo":
             check_edgeyolo(rest[rest.index("-m") + 2 :])
+        elif module.startswith("tests."):
+            _check_script([f"{module.replace('.', '/')}.py", *rest[rest.index("-m") + 2 :]])
         else:
             assert module in ("venv", "pip", "pytest", "mypy"), f"unknown module {module}"
     elif program in ("python", "python3") and rest and rest[0].endswith(".py"):
@@ -127,7 +129,7 @@ def options_of(command_name: str) -> set[str]:
 
 def _check_script(words: list[str]) -> None:
     script = ROOT / words[0]
-    if words[0].split("/")[0] not in ("benchmarks", "examples", "tools"):
+    if words[0].split("/")[0] not in ("benchmarks", "examples", "tests", "tools"):
         return
     assert script.is_file(), f"no such script: {words[0]}"
     source = script.read_text(encoding="utf-8")
