@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 import edgeyolo
 from edgeyolo import contract as contracts
-from edgeyolo.artifact import Artifact, save_artifact
+from edgeyolo.artifact import Artifact, load_artifact, save_artifact
 from edgeyolo.calibration.ranges import RangeEstimator
 from edgeyolo.checkpoints.load import LoadedModel, load_model
 from edgeyolo.contract import Contract, Measured, ParityRecord, Provenance, Thresholds
-from edgeyolo.errors import ParityError, UnsupportedError
+from edgeyolo.errors import ArtifactError, OutputError, ParityError, UnsupportedError
 from edgeyolo.evaluation.parity import compare
 from edgeyolo.evaluation.preprocess_check import check_preprocess
 from edgeyolo.evaluation.torch_session import TorchSession, torch_predictor
@@ -117,7 +117,8 @@ def export(request: ExportRequest, progress: Progress = lambda _: None) -> Expor
         CheckpointError: The weights cannot be read.
         UnsupportedError: The backend cannot do this.
         ParityError: The file does not detect what PyTorch detects; nothing is written.
-        OutputError: The artifact cannot be written.
+        OutputError: The artifact cannot be written, or its default name is taken by the artifact of
+            other weights.
     """
     exporter = _exporter(request.backend)
     if request.suppress_in_graph and request.backend not in SUPPRESSING:
@@ -132,6 +133,7 @@ def export(request: ExportRequest, progress: Progress = lambda _: None) -> Expor
         input_hw=request.input_hw,
         legacy=request.legacy,
     )
+    output = request.output or _default_output(request, loaded)
     frames, image_source = _proof_frames(request, loaded)
     implausible = _implausible_preprocess(loaded, frames)
     if implausible and not request.waive_parity:
@@ -165,7 +167,6 @@ def export(request: ExportRequest, progress: Progress = lambda _: None) -> Expor
             measured=dataclasses.replace(contract.measured, parity=parity),
             waivers=_waivers(parity, implausible),
         )
-        output = request.output or Path(_default_name(contract))
         artifact = save_artifact(output, contract, {name: folder / name for name in files.names})
     return ExportResult(artifact, parity, (*source.notes, *files.notes), int8)
 
@@ -349,6 +350,21 @@ def _exporter(backend: Backend) -> Exporter:
         raise UnsupportedError(f"no exporter for {backend}; there are: {names}") from None
 
 
-def _default_name(contract: Contract) -> str:
-    variant = contract.model.name.replace("-", "_")
-    return f"{variant}-{contract.precision}-{contract.backend}"
+def _default_output(request: ExportRequest, loaded: LoadedModel) -> Path:
+    """A folder named after model, precision and backend.
+
+    Raises:
+        OutputError: It holds the artifact of other weights, which nobody asked to replace.
+    """
+    variant = loaded.spec.name.replace("-", "_")
+    output = Path(f"{variant}-{request.precision}-{request.backend}")
+    try:
+        provenance = load_artifact(output, check_digests=False).contract.provenance
+    except ArtifactError:
+        return output  # nothing there, or nothing whole
+    if provenance.source_sha256 != loaded.checkpoint.sha256:
+        raise OutputError(
+            f"{output} was made from other weights ({provenance.source_name}); "
+            "choose another name with --output"
+        )
+    return output

@@ -13,8 +13,17 @@ import pytest
 
 import edgeyolo
 from edgeyolo.artifact import load_artifact
+from edgeyolo.checkpoints.load import load_model
+from edgeyolo.checkpoints.own import save_checkpoint
 from edgeyolo.contract import CONTRACT_KEY
-from edgeyolo.errors import ArtifactError, ContractMissingError, EdgeYoloError, ParityError
+from edgeyolo.embedded import checkpoint_path
+from edgeyolo.errors import (
+    ArtifactError,
+    ContractMissingError,
+    EdgeYoloError,
+    OutputError,
+    ParityError,
+)
 from edgeyolo.evaluation import parity
 from edgeyolo.pictures import list_pictures, read_picture
 from edgeyolo.pipeline import ExportRequest, export, parity_frames
@@ -209,6 +218,21 @@ def test_nothing_is_written_when_parity_fails(
     assert os.listdir(tmp_path) == []
     waived = export(dataclasses.replace(request, waive_parity=True))
     assert waived.artifact.contract.waivers == ("parity",)
+
+
+def test_a_default_name_is_not_taken_from_the_artifact_of_other_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = export(ExportRequest(checkpoint=checkpoint_path(), backend=Backend.ONNX))
+    again = export(ExportRequest(checkpoint=checkpoint_path(), backend=Backend.ONNX))
+    assert again.artifact.folder == first.artifact.folder == Path("yolox_nano-fp32-onnx")
+    loaded = load_model(checkpoint_path())
+    save_checkpoint(tmp_path / "other.pt", loaded.model.state_dict(), loaded.spec)
+    with pytest.raises(OutputError, match=r"made from other weights \(detector\.pth\).*--output"):
+        export(ExportRequest(checkpoint=tmp_path / "other.pt", backend=Backend.ONNX))
+    kept = load_artifact(first.artifact.folder).contract.provenance
+    assert kept.source_name == "detector.pth"
 
 
 def test_verify_notices_other_weights(
