@@ -24,7 +24,8 @@ from edgeyolo.checkpoints.reader import read_checkpoint
 from edgeyolo.errors import CheckpointError
 
 def attempt(path):
-    resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
+    # A torch built for CUDA maps several GiB when it is imported.
+    resource.setrlimit(resource.RLIMIT_AS, (16 << 30, 16 << 30))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         read_checkpoint(path)
@@ -115,6 +116,14 @@ def outcomes(
     return [Outcome(**json.loads(line)) for line in lines], canary
 
 
+def peak_of_importing_torch_mb() -> float:
+    script = "import torch, resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=100
+    )
+    return int(done.stdout) / 1024
+
+
 def test_the_payloads_are_live_ammunition(hostile_files: ModuleType, tmp_path: Path) -> None:
     canary, folder = tmp_path / "canary", tmp_path / "pickles"
     canary.mkdir()
@@ -141,7 +150,9 @@ def test_nothing_of_a_hostile_file_ran(outcomes: tuple[list[Outcome], Path]) -> 
 
 def test_refusing_costs_little_memory_and_time(outcomes: tuple[list[Outcome], Path]) -> None:
     results, _ = outcomes
-    assert [(r.name, r.peak_mb) for r in results if r.peak_mb >= PEAK_LIMIT_MB] == []
+    # Two come as far as making tensors: what importing torch takes is not theirs.
+    limit_mb = {False: PEAK_LIMIT_MB, True: max(PEAK_LIMIT_MB, peak_of_importing_torch_mb() + 80)}
+    assert [(r.name, r.peak_mb) for r in results if r.peak_mb >= limit_mb[r.torch]] == []
     assert [(r.name, r.cpu_seconds) for r in results if r.cpu_seconds >= CPU_SECONDS_LIMIT] == []
 
 
