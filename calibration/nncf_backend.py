@@ -13,6 +13,7 @@ from typing import Any
 from edgeyolo.calibration.ranges import nncf_estimator
 from edgeyolo.calibration.settings import Batches, Int8Settings
 from edgeyolo.errors import BackendError, needs, one_line
+from edgeyolo.openvino_core import kept_signal_stack
 
 
 class ActivationScheme(Enum):
@@ -67,7 +68,7 @@ def quantize(
         activations_range_estimator_params=nncf_estimator(settings.estimator),
     )
     presets = nncf.QuantizationPreset
-    with _quiet():
+    with _quiet(), kept_signal_stack():
         try:
             return nncf.quantize(
                 model,

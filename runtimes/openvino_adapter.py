@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeyolo.contract import CONTRACT_KEY, Contract
-from edgeyolo.errors import BackendError, MissingPackageError, needs, one_line
+from edgeyolo.errors import BackendError, MissingPackageError, one_line
+from edgeyolo.openvino_core import openvino_core
 from edgeyolo.runtimes.containers import openvino_contract
 from edgeyolo.runtimes.session import RuntimeReport, SessionOptions
 from edgeyolo.spec import Backend, Precision
@@ -102,9 +103,7 @@ class OpenVinoRuntime:
     backend = Backend.OPENVINO
 
     def open(self, file: Path, contract: Contract, options: SessionOptions) -> OpenVinoSession:
-        with needs("openvino", extra="openvino"):
-            import openvino
-        core = openvino.Core()
+        core = openvino_core()
         device = {"auto": "CPU", "cpu": "CPU", "gpu": "GPU"}.get(
             options.device.lower(), options.device
         )
@@ -124,11 +123,11 @@ class OpenVinoRuntime:
 
     def report(self) -> RuntimeReport:
         try:
-            with needs("openvino", extra="openvino"):
-                import openvino
+            core = openvino_core()
         except MissingPackageError as error:
             return RuntimeReport(self.backend, "openvino", None, (), note=str(error))
-        core = openvino.Core()
+        import openvino
+
         return RuntimeReport(
             self.backend,
             "openvino",
