@@ -2,8 +2,8 @@
 
     python benchmarks/tflite_int8.py CHECKPOINT --calibration DIR --images DIR --annotations FILE
 
-``worthwhile`` is the noise that equalising a tensor must remove before one multiplication is
-spent on it (0: every tensor; inf: none). Times are the median of one network call beside that
+``far`` is the number of convolutions behind a tensor from which on a multiplication is spent on
+equalising it (0: every tensor; 1000: none). Times are the median of one network call beside that
 of the float file in the same run, one thread.
 """
 
@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from edgeyolo.calibration.pictures import choose_pictures
+from edgeyolo.calibration.tflite_equalize import FAR
 from edgeyolo.calibration.tflite_int8 import DEFAULT_ESTIMATOR, TfliteCalibration
 from edgeyolo.checkpoints.load import load_model
 from edgeyolo.contract import Contract, Provenance, encode
@@ -33,7 +34,7 @@ from edgeyolo.tflite.graph import Graph
 from edgeyolo.tflite.writer import to_bytes
 from edgeyolo.validation import ValidationRequest, validate
 
-WORTHWHILE = (float("inf"), 1e-3, 2e-4, 5e-5, 0.0)
+FARS = (1000, 50, 20, FAR, 0)
 CALLS = 60
 
 
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--calibration", type=Path, required=True)
     parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--annotations", type=Path, required=True)
-    parser.add_argument("--worthwhile", type=float, nargs="+", default=list(WORTHWHILE))
+    parser.add_argument("--far", type=int, nargs="+", default=list(FARS))
     options = parser.parse_args(arguments)
     loaded = load_model(options.checkpoint)
     deployed, _ = deploy(loaded.model)
@@ -54,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         form: export_tflite(raw_onnx, loaded.spec, form=form)
         for form in (OutputKind.DECODED, OutputKind.RAW)
     }
-    print("| form | worthwhile | equalised | AP | time / FP32 |\n| --- | --- | --- | --- | --- |")
+    print("| form | far | equalised | AP | time / FP32 |\n| --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as name:
         float_file = Path(name, "float.tflite")
         plain = forms[OutputKind.DECODED]
@@ -62,12 +63,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"| float | | | {_ap(float_file, options):.4f} | 1 |", flush=True)
         for form, model in forms.items():
             samples = None
-            for worthwhile in options.worthwhile:
+            for far in options.far:
                 calibration = TfliteCalibration(
                     model.graph,
                     pictures,
                     DEFAULT_ESTIMATOR,
-                    worthwhile=worthwhile,
+                    far=far,
                     samples=samples,
                 )
                 samples = calibration.samples
@@ -79,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 )
                 print(
                     f"| {'full integer' if form is OutputKind.RAW else 'default'} "
-                    f"| {worthwhile:g} | {len(calibration.equalized.factors)} "
+                    f"| {far} | {len(calibration.equalized.factors)} "
                     f"| {_ap(file, options):.4f} | {ratio:.2f} |",
                     flush=True,
                 )

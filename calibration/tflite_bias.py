@@ -1,5 +1,7 @@
 """Bias correction: the int8 network keeps the mean of every convolution's output.
 
+Convolutions that stay float have theirs corrected, too: what they read is off.
+
 The float network and a simulation of the int8 one run side by side, operator by operator, on a
 few pictures. Rounding of weights and activations shifts the mean of what a convolution gives;
 the shift goes into its bias before the next operator is simulated.
@@ -8,6 +10,7 @@ the shift goes into its bias before the next operator is simulated.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +25,46 @@ from edgeyolo.tflite.graph import DECODE, ConvOptions, Graph, Operator, Quantiza
 # Of all tensors alive at once, float and simulated.
 _MOST_BYTES = 900 << 20
 _MOST_PICTURES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Corrected:
+    """What came of it.
+
+    Attributes:
+        convolutions: Output name of each int8 convolution -> its numbers.
+        float_biases: Output name of each float convolution -> (C,) float32.
+    """
+
+    convolutions: dict[str, QuantizedConv]
+    float_biases: dict[str, NDArray[np.float32]]
+
+    def take(
+        self, graph: Graph, operator: Operator, operands: list[Any], exact: Any, *, is_int8: bool
+    ) -> Any:
+        """Add one convolution; its output with the corrected bias."""
+        import torch
+
+        weights, bias = (graph.tensors[name].data for name in operator.inputs[1:])
+        assert weights is not None
+        assert bias is not None
+        assert isinstance(operator.options, ConvOptions)
+        scales = weight_scales(weights, operator.kind)
+        stored = on_grid(weights, scales, operator.kind) if is_int8 else weights
+        result = convolve(
+            operands[0],
+            torch.from_numpy(stored),
+            torch.from_numpy(bias),
+            operator.options,
+            operator.kind,
+        )
+        shift = (exact - result).mean((0, 1, 2))
+        name, total = operator.outputs[0], bias + shift.numpy()
+        if is_int8:
+            self.convolutions[name] = QuantizedConv(weights, scales, total)
+        else:
+            self.float_biases[name] = total
+        return result + shift
 
 
 def pictures_for(graph: Graph) -> int:
@@ -45,8 +88,8 @@ def correct_biases(
     plan: Plan,
     activations: Mapping[str, Quantization],
     pixels: NDArray[np.uint8],
-) -> dict[str, QuantizedConv]:
-    """Numbers of every int8 convolution, by its output name.
+) -> Corrected:
+    """Numbers of every convolution before the decode.
 
     Args:
         pixels: (n, H, W, 3) uint8 BGR letterboxed pictures.
@@ -62,7 +105,7 @@ def correct_biases(
     last_reader = _last_readers(graph)
     exact: dict[str, Any] = {graph.inputs[0]: torch.from_numpy(pixels)}
     simulated: dict[str, Any] = dict(exact)
-    convolutions: dict[str, QuantizedConv] = {}
+    corrected = Corrected({}, {})
     with torch.no_grad():
         for position, operator in enumerate(graph.operators):
             if operator.source == DECODE:
@@ -76,8 +119,10 @@ def correct_biases(
                     for name, operand in zip(operator.inputs, operands, strict=True)
                 ]
             exact_results = compute(graph, operator, exact_operands)
-            if is_int8 and operator.kind in CONVOLUTIONS:
-                results = [_corrected(graph, operator, operands, exact_results[0], convolutions)]
+            if operator.kind in CONVOLUTIONS:
+                results = [
+                    corrected.take(graph, operator, operands, exact_results[0], is_int8=is_int8)
+                ]
             else:
                 results = compute(graph, operator, operands)
             for name, exact_result, result in zip(
@@ -89,28 +134,7 @@ def correct_biases(
                 if last_reader[name] == position:
                     exact.pop(name, None)
                     simulated.pop(name, None)
-    return convolutions
-
-
-def _corrected(
-    graph: Graph,
-    operator: Operator,
-    operands: list[Any],
-    exact: Any,
-    convolutions: dict[str, QuantizedConv],
-) -> Any:
-    import torch
-
-    weights, bias = (graph.tensors[name].data for name in operator.inputs[1:])
-    assert weights is not None
-    assert bias is not None
-    assert isinstance(operator.options, ConvOptions)
-    scales = weight_scales(weights, operator.kind)
-    stored = torch.from_numpy(on_grid(weights, scales, operator.kind))
-    result = convolve(operands[0], stored, torch.from_numpy(bias), operator.options, operator.kind)
-    shift = (exact - result).mean((0, 1, 2))
-    convolutions[operator.outputs[0]] = QuantizedConv(weights, scales, bias + shift.numpy())
-    return result + shift
+    return corrected
 
 
 def _rounded(values: Any, numbers: Quantization) -> Any:

@@ -76,6 +76,8 @@ def emit(
     plan: Plan,
     activations: Mapping[str, Quantization],
     convolutions: Mapping[str, QuantizedConv],
+    *,
+    float_biases: Mapping[str, NDArray[np.float32]],
 ) -> Graph:
     """Write the int8 graph.
 
@@ -85,11 +87,12 @@ def emit(
         activations: Float activation -> scale and zero point, for everything that an int8
             operator reads or writes.
         convolutions: Output name of each int8 convolution -> its numbers.
+        float_biases: Output name of a float convolution -> (C,), in place of its own.
     """
     emitter = _Emitter(graph, activations)
     for operator, is_quantized in zip(graph.operators, plan.quantized, strict=True):
         if not is_quantized:
-            emitter.add_float(operator)
+            emitter.add_float(operator, float_biases.get(operator.outputs[0]))
         elif operator.kind in CONVOLUTIONS:
             emitter.add_conv(operator, convolutions[operator.outputs[0]])
         else:
@@ -118,8 +121,10 @@ class _Emitter:
             self.result.tensors[name] = tensor
             self.as_float[name] = name
 
-    def add_float(self, operator: Operator) -> None:
+    def add_float(self, operator: Operator, bias: NDArray[np.float32] | None = None) -> None:
         inputs = [self._float(name) for name in operator.inputs]
+        if bias is not None:
+            inputs[2] = self.result.constant(f"{operator.inputs[2]}_corrected", bias)
         self._copy(operator, inputs, self.as_float, quantized=False)
 
     def add_int8(self, operator: Operator) -> None:

@@ -19,7 +19,7 @@ from edgeyolo.calibration.settings import Batches, Int8Settings
 from edgeyolo.calibration.tflite_bias import correct_biases, pictures_for
 from edgeyolo.calibration.tflite_channels import find_channels
 from edgeyolo.calibration.tflite_emit import LOGISTIC, PIXELS_INT8, emit
-from edgeyolo.calibration.tflite_equalize import WORTHWHILE, Equalized, equalize, gate_input
+from edgeyolo.calibration.tflite_equalize import FAR, Equalized, equalize, gate_input
 from edgeyolo.calibration.tflite_plan import Plan, make_plan
 from edgeyolo.calibration.tflite_ranges import (
     GATE_RANGE,
@@ -69,7 +69,7 @@ class TfliteCalibration:
         graph: Float, as lowered.
         batches: Calibration pictures.
         estimator: How ranges are found.
-        worthwhile: See :data:`edgeyolo.calibration.tflite_equalize.WORTHWHILE`.
+        far: See :data:`edgeyolo.calibration.tflite_equalize.FAR`.
         samples: Of an earlier calibration with the same graph and pictures, to spare a look.
     """
 
@@ -79,12 +79,12 @@ class TfliteCalibration:
         batches: Batches,
         estimator: RangeEstimator = DEFAULT_ESTIMATOR,
         *,
-        worthwhile: float = WORTHWHILE,
+        far: int = FAR,
         samples: Mapping[str, TensorSamples] | None = None,
     ) -> None:
         self.estimator = estimator
         self.samples = samples or collect(graph, batches, sampled_tensors(graph))
-        self.equalized = equalize(graph, self.samples, estimator, worthwhile=worthwhile)
+        self.equalized = equalize(graph, self.samples, estimator, far=far)
         self.ranges = _ranges(graph, self.samples, self.equalized, estimator)
         few = batches.sample(pictures_for(graph))
         self.pixels = np.concatenate(list(few))
@@ -101,8 +101,10 @@ class TfliteCalibration:
             quantize_heads=full_integer,
         )
         activations = _activations(graph, plan, self.ranges)
-        convolutions = correct_biases(graph, plan, activations, self.pixels)
-        return emit(graph, plan, activations, convolutions)
+        corrected = correct_biases(graph, plan, activations, self.pixels)
+        return emit(
+            graph, plan, activations, corrected.convolutions, float_biases=corrected.float_biases
+        )
 
 
 def _ranges(

@@ -257,7 +257,7 @@ def test_a_layer_that_is_not_there_is_refused_by_name() -> None:
 def test_the_equalised_graph_computes_the_same() -> None:
     graph = detector()
     samples = collect(graph, Pictures(4), sampled_tensors(graph))
-    equalized = equalize(graph, samples, RangeEstimator.MSE, worthwhile=0.0)
+    equalized = equalize(graph, samples, RangeEstimator.MSE, far=0)
     assert set(equalized.factors) == {"stem_raw", "deep_raw", "wide_raw", "last_raw"}
     for one, other in zip(run(graph, PIXELS), run(equalized.graph, PIXELS), strict=True):
         assert_allclose(one, other, rtol=2e-4, atol=1e-5)
@@ -269,14 +269,14 @@ def test_what_is_added_has_the_same_factors() -> None:
         tuple(sorted(group)) for group in find_channels(graph).groups
     }
     samples = collect(graph, Pictures(4), sampled_tensors(graph))
-    factors = equalize(graph, samples, RangeEstimator.MSE, worthwhile=0.0).factors
+    factors = equalize(graph, samples, RangeEstimator.MSE, far=0).factors
     assert_allclose(factors["stem_raw"], factors["wide_raw"])
 
 
 def test_factors_are_whole_multiples_that_int8_holds_exactly() -> None:
     graph = detector()
     samples = collect(graph, Pictures(4), sampled_tensors(graph))
-    for factors in equalize(graph, samples, RangeEstimator.MSE, worthwhile=0.0).factors.values():
+    for factors in equalize(graph, samples, RangeEstimator.MSE, far=0).factors.values():
         multiples = factors / (factors.max() / 127)
         assert_allclose(multiples, np.rint(multiples), atol=1e-3)
         assert multiples.min() > 0.5
@@ -295,13 +295,35 @@ def unequal_pair() -> Graph:
 def test_equalising_removes_most_of_the_noise_of_unequal_channels() -> None:
     exact = run(unequal_pair(), PIXELS)[0]
     found = []
-    for worthwhile in (np.inf, 0.0):
-        calibration = TfliteCalibration(
-            unequal_pair(), Pictures(8), RangeEstimator.MSE, worthwhile=worthwhile
-        )
+    for far in (10, 0):
+        calibration = TfliteCalibration(unequal_pair(), Pictures(8), RangeEstimator.MSE, far=far)
         found.append(signal_to_noise_db(exact, run(calibration.quantize(), PIXELS)[0]))
     plain_db, equalized_db = found
     assert equalized_db > plain_db + 6
+
+
+def test_time_is_spent_on_tensors_far_from_the_outputs() -> None:
+    graph = detector()
+    samples = collect(graph, Pictures(2), sampled_tensors(graph))
+    # The longest way: stem, deep, wide, last, a prediction.
+    names = ["stem_raw", "deep_raw", "wide_raw", "last_raw"]
+    spent = [set(equalize(graph, samples, RangeEstimator.MSE, far=far).factors) for far in range(6)]
+    assert spent[0] == spent[1] == set(names)
+    assert spent[2] == set(names) - {"last_raw"}
+    assert spent[5] == set()
+
+
+def test_a_float_convolution_behind_int8_has_its_bias_corrected() -> None:
+    exact, found = run(detector(), PIXELS), {}
+    graph = detector()
+    calibration = TfliteCalibration(graph, Pictures(8), RangeEstimator.MSE)
+    result = calibration.quantize()
+    prediction = next(
+        op for op in result.operators if op.inputs[2:] and "corrected" in op.inputs[2]
+    )
+    assert result.tensors[prediction.inputs[0]].dtype == np.float32
+    found = run(result, PIXELS)
+    assert abs(float((found[1] - exact[1]).mean())) < 0.01
 
 
 @pytest.mark.parametrize("estimator", list(RangeEstimator))
