@@ -314,7 +314,7 @@ def test_time_is_spent_on_tensors_far_from_the_outputs() -> None:
 
 
 def test_a_float_convolution_behind_int8_has_its_bias_corrected() -> None:
-    exact, found = run(detector(), PIXELS), {}
+    exact = run(detector(), PIXELS)
     graph = detector()
     calibration = TfliteCalibration(graph, Pictures(8), RangeEstimator.MSE)
     result = calibration.quantize()
