@@ -19,6 +19,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# How `coverage` reaches programs that the tests start.
+COVERAGE = "COVERAGE_PROCESS_CONFIG"
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
@@ -27,3 +30,9 @@ def shared() -> Path:
     if not (folder / "reference").is_dir():
         pytest.skip(f"shared folder not found at {folder} (set EDGEYOLO_SHARED)")
     return folder
+
+
+@pytest.fixture
+def uncovered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs that this test starts are not measured: coverage would be in the way there."""
+    monkeypatch.delenv(COVERAGE, raising=False)

@@ -36,6 +36,7 @@ def test_constants_are_folded_and_the_report_counts() -> None:
     assert len(simplified.graph.node) == 1
 
 
+@pytest.mark.usefixtures("uncovered")
 @pytest.mark.parametrize(
     ("program", "said"),
     [

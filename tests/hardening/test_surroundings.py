@@ -73,6 +73,7 @@ def names_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+@pytest.mark.usefixtures("uncovered")
 @pytest.mark.parametrize("limit", ["disk", "file size"])
 def test_results_that_do_not_fit_are_one_line_and_leave_nothing(
     command: Command, artifact: Path, pictures: Path, tmp_path: Path, limit: str,
