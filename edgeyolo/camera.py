@@ -171,15 +171,17 @@ class _View:
             return True
         picture_bgr = self._overlay.draw(result)
         if self._settings.record is not None:
-            self._record(self._settings.record, picture_bgr)
+            self._record(self._settings.record, picture_bgr, result.captured_s)
         return self._on_screen(picture_bgr) if self._window else True
 
-    def _record(self, path: Path, picture_bgr: NDArray[np.uint8]) -> None:
+    def _record(self, path: Path, picture_bgr: NDArray[np.uint8], captured_s: float) -> None:
         if self._recorder is None:
             # The source knows its rate once it has given a frame.
             fps = self._stream.sources[0].fps or 25.0
             self._recorder = self._stack.enter_context(VideoRecorder(path, fps))
-        self._recorder.write(picture_bgr)
+        # Frames that latency mode skipped are missing: the clock says for how long one is held.
+        live = self._stream.mode is StreamMode.LATENCY
+        self._recorder.write(picture_bgr, at_s=captured_s if live else None)
 
     def _on_screen(self, picture_bgr: NDArray[np.uint8]) -> bool:
         import cv2

@@ -18,6 +18,8 @@ from edgeyolo.vendor_paths import vendor_path
 
 # Container suffix -> codec that OpenCV's own FFmpeg can always write.
 _CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}
+# A camera that was away for longer is shown still for so long.
+_LONGEST_GAP_S = 10.0
 
 
 class VideoRecorder:
@@ -39,16 +41,37 @@ class VideoRecorder:
         self._fps = fps
         self._writer: Any = None
         self._size_wh = (0, 0)
+        self._shown_until_s: float | None = None
+        self._latest_bgr: NDArray[np.uint8] | None = None
 
-    def write(self, picture_bgr: NDArray[np.uint8]) -> None:
-        """Add one picture; a picture of another size than the first is resized."""
+    def write(self, picture_bgr: NDArray[np.uint8], *, at_s: float | None = None) -> None:
+        """Add one picture; a picture of another size than the first is resized.
+
+        Args:
+            picture_bgr: (H, W, 3) uint8.
+            at_s: When it was taken, on any clock that does not go back. The video then plays as
+                fast as life: a picture is held until the next one, and one that comes too early
+                for the rate of the file is left out. Without it, every picture is one frame.
+        """
         import cv2
 
         if self._writer is None:
             self._open(picture_bgr.shape[1], picture_bgr.shape[0])
         if (picture_bgr.shape[1], picture_bgr.shape[0]) != self._size_wh:
             picture_bgr = np.asarray(cv2.resize(picture_bgr, self._size_wh), np.uint8)
-        self._writer.write(picture_bgr)
+        for frame_bgr in self._due(picture_bgr, at_s):
+            self._writer.write(frame_bgr)
+
+    def _due(self, picture_bgr: NDArray[np.uint8], at_s: float | None) -> list[NDArray[np.uint8]]:
+        """The frames up to this picture."""
+        latest, self._latest_bgr = self._latest_bgr, picture_bgr
+        if at_s is None or latest is None or self._shown_until_s is None:
+            self._shown_until_s = at_s
+            return [picture_bgr]
+        self._shown_until_s = max(self._shown_until_s, at_s - _LONGEST_GAP_S)
+        count = round((at_s - self._shown_until_s) * self._fps)
+        self._shown_until_s += count / self._fps
+        return [latest] * (count - 1) + [picture_bgr] * min(count, 1)
 
     def close(self) -> None:
         """Finish the file; without any picture there is none."""

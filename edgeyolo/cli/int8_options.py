@@ -34,7 +34,13 @@ def int8_options(command: Command) -> Command:
                 show_default=True,
                 help="Most pictures drawn from it.",
             ),
-            click.option("--calibration-seed", type=int, default=0, show_default=True),
+            click.option(
+                "--calibration-seed",
+                type=int,
+                default=0,
+                show_default=True,
+                help="Another number draws other pictures.",
+            ),
             click.option("--allow-few-pictures", is_flag=True, help="Accept fewer than 32."),
             click.option(
                 "--calibration-algorithm",

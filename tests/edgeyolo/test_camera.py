@@ -275,6 +275,20 @@ def test_snapshots_do_not_overwrite_each_other(tmp_path: Path) -> None:
     assert (np.asarray(cv2.imread(str(first))) == 9).all()
 
 
+def test_a_live_recording_plays_as_fast_as_life(tmp_path: Path) -> None:
+    path = tmp_path / "seen.avi"
+    # At 10 frames/s: one in time, one too early, one after half a second, one after a minute.
+    taken = [(0.0, 0), (0.1, 50), (0.12, 100), (0.6, 150), (60.6, 200)]
+    with VideoRecorder(path, 10.0) as recorder:
+        for at_s, level in taken:
+            recorder.write(np.full((48, 64, 3), level, np.uint8), at_s=at_s)
+    levels = [float(frame.mean()) for frame in frames_of(path)]
+    # What came too early is not lost: it is what is held until the next.
+    assert levels[:7] == pytest.approx([0, 50, 100, 100, 100, 100, 150], abs=4)
+    assert len(levels) == 7 + 100
+    assert levels[-1] == pytest.approx(200, abs=4)
+
+
 def test_a_recording_keeps_the_size_of_its_first_picture(tmp_path: Path) -> None:
     path = tmp_path / "clip.avi"
     with VideoRecorder(path, 10.0) as recorder:
