@@ -39,6 +39,12 @@ from edgeyolo.spec import Backend, Precision, Preprocess
 _PARITY_PICTURES = 8
 # The difference shows on every single one (edgeyolo.evaluation.preprocess_check).
 _PREPROCESS_PICTURES = 3
+# What quantises, beside the exporter's own packages; NNCF runs ONNX graphs on onnxruntime.
+_CALIBRATION_PACKAGES = {
+    Backend.OPENVINO: ("nncf",),
+    Backend.ONNX: ("nncf", "onnxruntime"),
+    Backend.TENSORRT: ("nncf", "onnxruntime"),
+}
 # Where non-maximum suppression can be part of the graph.
 SUPPRESSING = (Backend.ONNX, Backend.TENSORRT)
 
@@ -333,7 +339,10 @@ def _contract(
 
 def _with_calibration(contract: Contract, int8: Int8Files) -> Contract:
     provenance = contract.provenance
-    tools = {**provenance.tools, **tool_versions(("nncf", "onnxruntime"))}
+    # Sensitivity is measured on a Q/DQ graph, whatever the backend.
+    backend = contract.backend if int8.sensitivity is None else Backend.ONNX
+    packages = _CALIBRATION_PACKAGES.get(backend, ())
+    tools = {**provenance.tools, **tool_versions(packages)}
     return dataclasses.replace(
         contract,
         provenance=dataclasses.replace(provenance, tools=tools),

@@ -11,11 +11,12 @@ from edgeyolo.cli import options
 
 
 @click.command()
-@click.argument("path", type=options.EXISTING)
+@click.argument("path", type=options.WeightsFile(folders=True))
 @options.json_option
 def command(*, path: Path, as_json: bool) -> None:
     """Say what PATH is and whether it is sound: artifact, checkpoint, ONNX, IR, TFLite, engine.
 
+    The name of official weights, or "demo" for the detector that is built in, serves as well.
     Exits with 1 where it is not sound.
     """
     import msgspec

@@ -56,7 +56,8 @@ def test_an_int8_artifact_says_how_it_was_made_and_what_it_is_worth(
     assert contract.precision is Precision.INT8
     assert contract.calibration is not None
     assert (contract.calibration.algorithm, contract.calibration.images) == ("mse", 32)
-    assert "nncf" in contract.provenance.tools
+    # onnxruntime took part in the sensitivity.
+    assert {"nncf", "openvino", "onnxruntime"} <= contract.provenance.tools.keys()
     assert contract.measured.latency is not None
     assert contract.measured.latency.float_network_ms is not None
     assert result.int8 is not None

@@ -160,6 +160,13 @@ def test_an_altered_artifact_is_one_line(run: Run, artifact: Path, pictures: Pat
     assert json.loads(out)["sound"] is False
 
 
+def test_inspect_takes_the_name_of_weights(run: Run) -> None:
+    status, out, _ = run("inspect", "demo")
+    assert status == 0
+    assert "yolox-nano" in out
+    assert_one_line_failure(run("inspect", "nothing.pth"), "neither a file nor a known name")
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"schema": 99}', b"\x00\xff"])
 def test_a_bad_contract_is_one_line(
     run: Run, artifact: Path, pictures: Path, content: bytes
