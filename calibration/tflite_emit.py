@@ -124,7 +124,7 @@ class _Emitter:
     def add_float(self, operator: Operator, bias: NDArray[np.float32] | None = None) -> None:
         inputs = [self._float(name) for name in operator.inputs]
         if bias is not None:
-            inputs[2] = self.result.constant(f"{operator.inputs[2]}_corrected", bias)
+            inputs[2] = self.result.constant(f"{operator.outputs[0]}_corrected_bias", bias)
         self._copy(operator, inputs, self.as_float, quantized=False)
 
     def add_int8(self, operator: Operator) -> None:
