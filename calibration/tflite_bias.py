@@ -10,7 +10,7 @@ the shift goes into its bias before the next operator is simulated.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -34,10 +34,12 @@ class Corrected:
     Attributes:
         convolutions: Output name of each int8 convolution -> its numbers.
         float_biases: Output name of each float convolution -> (C,) float32.
+        noise: Likewise -> error of its output, squared, over the variance of the exact one.
     """
 
-    convolutions: dict[str, QuantizedConv]
-    float_biases: dict[str, NDArray[np.float32]]
+    convolutions: dict[str, QuantizedConv] = field(default_factory=dict)
+    float_biases: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    noise: dict[str, float] = field(default_factory=dict)
 
     def take(
         self, graph: Graph, operator: Operator, operands: list[Any], exact: Any, *, is_int8: bool
@@ -64,6 +66,9 @@ class Corrected:
             self.convolutions[name] = QuantizedConv(weights, scales, total)
         else:
             self.float_biases[name] = total
+            variance = float(exact.var(dim=(0, 1, 2), correction=0).mean())
+            error = float((exact - result - shift).square().mean())
+            self.noise[name] = error / max(variance, 1e-12)
         return result + shift
 
 
@@ -105,7 +110,7 @@ def correct_biases(
     last_reader = _last_readers(graph)
     exact: dict[str, Any] = {graph.inputs[0]: torch.from_numpy(pixels)}
     simulated: dict[str, Any] = dict(exact)
-    corrected = Corrected({}, {})
+    corrected = Corrected()
     with torch.no_grad():
         for position, operator in enumerate(graph.operators):
             if operator.source == DECODE:

@@ -6,7 +6,7 @@ a convolution is divided by a factor per channel and the convolutions that read 
 it; weights have a scale per channel, so they lose nothing. A leaky ReLU lets factors pass. SiLU
 does not, but x * sigmoid(x) = s * (y * sigmoid(s y)) with y = x / s: the gate alone needs the
 true value, which one more multiplication by a constant restores. That costs time, as much as all
-of LiteRT's int8 convolutions together, and is left out near the outputs: see ``FAR``.
+of LiteRT's int8 convolutions together, and can be left out near the outputs: see ``FAR``.
 
 The factors are whole multiples of a common unit, so that int8 holds them exactly.
 """
@@ -30,9 +30,8 @@ from edgeyolo.calibration.tflite_samples import TensorSamples
 from edgeyolo.tflite.graph import Graph, Kind, Operator, Tensor
 
 # Convolutions behind a tensor, on the longest way to an output, from which on a multiplication is
-# spent on it. An error far from the outputs goes through all of them; of YOLOX-Nano's 104 tensors
-# the 27 of the heads have at most five behind them, hold a quarter of all numbers, and change
-# nothing that can be measured. How much noise the factors remove from a tensor says nothing of it.
+# spent on it where those nearer the outputs do without. An error far from the outputs goes through
+# all of them; how much noise the factors remove from the tensor itself tells nothing.
 FAR = 6
 
 _LARGEST_FACTOR = 127
@@ -58,14 +57,14 @@ def equalize(
     samples: Mapping[str, TensorSamples],
     estimator: RangeEstimator,
     *,
-    far: int = FAR,
+    far: int = 0,
 ) -> Equalized:
     """Find the factors and rewrite the graph.
 
     Args:
         graph: Float, as lowered.
         samples: Of every convolution's output.
-        far: See :data:`FAR`; 0 takes every group.
+        far: See :data:`FAR`; 0 spends them everywhere.
     """
     channels = find_channels(graph)
     importance = _importance(graph, channels)

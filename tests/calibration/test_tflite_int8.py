@@ -313,6 +313,18 @@ def test_time_is_spent_on_tensors_far_from_the_outputs() -> None:
     assert spent[5] == set()
 
 
+def test_time_is_saved_only_where_the_predictions_stay_as_good(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def equalized() -> set[str]:
+        return set(TfliteCalibration(unequal_pair(), Pictures(8)).equalized.factors)
+
+    # Both tensors are nearer the output than FAR, and the prediction suffers without.
+    assert equalized() == {"stem_raw", "reader_raw"}
+    monkeypatch.setattr("edgeyolo.calibration.tflite_int8.AFFORDABLE", 1e6)
+    assert equalized() == set()
+
+
 def test_a_float_convolution_behind_int8_has_its_bias_corrected() -> None:
     exact = run(detector(), PIXELS)
     graph = detector()
