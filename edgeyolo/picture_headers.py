@@ -46,9 +46,19 @@ def is_cut_off(content: bytes) -> bool:
         # The end marker of an embedded thumbnail does not count: look behind the first scan.
         scan = _jpeg_scan_start(content)
         return scan is None or content.rfind(b"\xff\xd9") < scan
-    if content.startswith(PNG_SIGNATURE):
-        return b"IEND" not in content[-64:] and content.rfind(b"IEND") < 0
-    return False
+    return content.startswith(PNG_SIGNATURE) and _png_is_cut_off(content)
+
+
+def _png_is_cut_off(content: bytes) -> bool:
+    """Walks the chunks; OpenCV makes room for what a length says, however little follows."""
+    position = len(PNG_SIGNATURE)
+    while position + 12 <= len(content):
+        length: int = struct.unpack(">I", content[position : position + 4])[0]
+        kind = content[position + 4 : position + 8]
+        position += 12 + length
+        if kind == b"IEND":
+            return position > len(content)
+    return True
 
 
 def parsed_header(content: bytes) -> PictureHeader | None:

@@ -66,7 +66,7 @@ def _from_yaml(text: str, file: Path) -> list[Any]:
         import yaml
     try:
         data = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise DatasetError(f"{file} is not valid YAML: {one_line(error)}") from error
     names = data.get("names") if isinstance(data, dict) else None
     if isinstance(names, dict) and names.keys() == set(range(len(names))):

@@ -82,6 +82,14 @@ def test_a_picture_that_was_cut_off_is_refused_wherever_it_ends(suffix: str) -> 
             decode_picture(content[:length], "x")
 
 
+def test_a_chunk_longer_than_its_file_is_refused_before_room_is_made_for_it() -> None:
+    content = encoded(".png")
+    start = content.index(b"IDAT") - 4
+    gigabyte = struct.pack(">I", 1 << 30)
+    with pytest.raises(SourceError, match="cut off"):
+        decode_picture(content[:start] + gigabyte + content[start + 4 :], "x")
+
+
 def test_a_thumbnail_inside_does_not_hide_the_cut() -> None:
     jpeg = encoded(".jpg")
     thumbnail = b"\xff\xe2" + struct.pack(">H", len(jpeg) + 2) + jpeg

@@ -40,6 +40,7 @@ REFUSED = {
     "norway.yaml": ("names: [se, no]\n", "class 1 is False"),
     "code.yaml": ("names: !!python/object/apply:os.system [true]\n", "not valid YAML"),
     "broken.yaml": ("names: [a\n", "not valid YAML"),
+    "date.yaml": ("names: [2026-13-01]\n", "not valid YAML"),
     "broken.json": ("{", "not valid JSON"),
     "deep.json": ("[" * 200_000, "not valid JSON"),
     "no_categories.json": ('{"images": []}', "no 'categories'"),
