@@ -26,7 +26,7 @@ from openvino import opset13
 
 from edgeyolo.artifact import load_artifact
 from edgeyolo.calibration.pictures import choose_pictures
-from edgeyolo.openvino_core import kept_signal_stack, openvino_core
+from edgeyolo.openvino_core import kept_signal_stack, new_core
 
 CALLS = 100
 REPLACEMENTS = {"ReLU": opset13.relu, "HardSwish": opset13.hswish, "GELU": opset13.gelu}
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--calibration", type=Path)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     options = parser.parse_args(arguments)
-    core = openvino_core()
+    core = new_core()
     contract = load_artifact(options.float_artifact).contract
     networks = {
         "FP32": core.read_model(options.float_artifact / "model.xml"),

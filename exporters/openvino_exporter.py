@@ -13,7 +13,7 @@ from edgeyolo.contract import decode
 from edgeyolo.errors import BackendError, needs, one_line
 from edgeyolo.exporters.onnx_exporter import save_onnx
 from edgeyolo.exporters.vendor import ExportSource, VendorFiles
-from edgeyolo.openvino_core import openvino_core
+from edgeyolo.openvino_core import new_core
 from edgeyolo.runtimes.openvino_adapter import RT_INFO_PATH
 from edgeyolo.spec import Backend, OutputKind, Precision
 
@@ -69,7 +69,7 @@ def embed_contract(path: Path, contract_json: str) -> None:
     """
     import openvino
 
-    model = openvino_core().read_model(str(path))
+    model = new_core().read_model(str(path))
     model.set_rt_info(contract_json, RT_INFO_PATH)
     contract = decode(contract_json, origin=str(path))
     for key, value in {

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edgeyolo.contract import CONTRACT_KEY, Contract
 from edgeyolo.errors import BackendError, MissingPackageError, one_line
-from edgeyolo.openvino_core import openvino_core
+from edgeyolo.openvino_core import new_core
 from edgeyolo.runtimes.containers import openvino_contract
 from edgeyolo.runtimes.session import RuntimeReport, SessionOptions
 from edgeyolo.spec import Backend, Precision
@@ -103,7 +103,7 @@ class OpenVinoRuntime:
     backend = Backend.OPENVINO
 
     def open(self, file: Path, contract: Contract, options: SessionOptions) -> OpenVinoSession:
-        core = openvino_core()
+        core = new_core()
         device = {"auto": "CPU", "cpu": "CPU", "gpu": "GPU"}.get(
             options.device.lower(), options.device
         )
@@ -123,7 +123,7 @@ class OpenVinoRuntime:
 
     def report(self) -> RuntimeReport:
         try:
-            core = openvino_core()
+            core = new_core()
         except MissingPackageError as error:
             return RuntimeReport(self.backend, "openvino", None, (), note=str(error))
         import openvino

@@ -14,7 +14,7 @@ from edgeyolo.calibration.quantize import ModelFiles, QuantizeRequest, quantize
 from edgeyolo.calibration.settings import Int8Settings
 from edgeyolo.errors import AccuracyError, UnsupportedError
 from edgeyolo.families import FAMILIES
-from edgeyolo.openvino_core import openvino_core
+from edgeyolo.openvino_core import new_core
 from edgeyolo.spec import Backend, Family
 
 FLOAT = Score(0.5, ScoreKind.AP, 10)
@@ -55,7 +55,7 @@ def test_openvino_keeps_prediction_and_decode_float_and_depthwise_scales_per_cha
     ).files
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)
-    model = openvino_core().read_model(str(tmp_path / "model.xml"))
+    model = new_core().read_model(str(tmp_path / "model.xml"))
     quantized = set()
     for operator in model.get_ordered_ops():
         if operator.get_type_name() not in ("Convolution", "GroupConvolution"):

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from edgeyolo.openvino_core import openvino_core
-
 # The network is loaded twice, and unloaded in the order of loading: not as a stack is.
 _TWICE = """
 import gc, os, signal
@@ -29,9 +27,9 @@ for name in ("of_first", "first", "of_second", "second"):
 signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
 os.kill(os.getpid(), signal.SIGUSR1)
 """
-_SHARED = {
-    "imports": "from edgeyolo.openvino_core import openvino_core",
-    "core": "openvino_core()",
+_OURS = {
+    "imports": "from edgeyolo.openvino_core import new_core",
+    "core": "new_core()",
 }
 _INSIDE_A_LIBRARY = """
 from edgeyolo.openvino_core import kept_signal_stack
@@ -54,7 +52,7 @@ def run(program: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_signal_is_handled_after_networks_were_unloaded_in_any_order() -> None:
-    done = run(_TWICE.format(**_SHARED))
+    done = run(_TWICE.format(**_OURS))
     assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr
 
 
@@ -62,7 +60,3 @@ def test_a_library_with_cores_of_its_own_leaves_the_signal_stack_as_it_was() -> 
     without_signal = _OWN[: _OWN.index("signal.signal(")]
     done = run(_INSIDE_A_LIBRARY.format(program=without_signal))
     assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr
-
-
-def test_everything_shares_one_core() -> None:
-    assert openvino_core() is openvino_core()

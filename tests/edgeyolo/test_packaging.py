@@ -29,7 +29,7 @@ from edgeyolo.exporters.onnx_exporter import export_onnx, input_spec
 from edgeyolo.families import FAMILIES
 from edgeyolo.models.deploy import deploy
 from edgeyolo.models.zoo import VARIANTS, build
-from edgeyolo.openvino_core import openvino_core
+from edgeyolo.openvino_core import new_core
 from edgeyolo.packaging import PackageLayout, package
 from edgeyolo.packaging.servers import output_shapes, triton_config
 from edgeyolo.spec import Backend, Layout, ModelSpec, OutputKind
@@ -189,9 +189,7 @@ def test_openvino_runs_the_model_of_the_server_with_its_settings(
     folder = tmp_path / "models" / Path(config["base_path"]).relative_to("/models")
     # The server takes every folder there for a version.
     assert [path.name for path in folder.iterdir()] == ["1"]
-    compiled = openvino_core().compile_model(
-        str(folder / "1/model.xml"), "CPU", config["plugin_config"]
-    )
+    compiled = new_core().compile_model(str(folder / "1/model.xml"), "CPU", config["plugin_config"])
     picture = cv2.imread(str(pictures / "0.png"))
     assert picture is not None
     scores = compiled(picture[None])["scores"]
