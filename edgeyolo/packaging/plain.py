@@ -7,6 +7,7 @@ from pathlib import Path
 from edgeyolo.artifact import save_artifact
 from edgeyolo.contract import Contract
 from edgeyolo.packaging.requirements import requirements
+from edgeyolo.spec import Backend
 
 RUN_SCRIPT = '''\
 """Find objects in what a camera sees, or in a folder, picture or video.
@@ -61,17 +62,22 @@ def write_plain(folder: Path, contract: Contract, files: dict[str, Path]) -> Non
 
 def _readme(contract: Contract) -> str:
     height, width = contract.model.input_hw
-    build = ""
+    build, building = "", ""
+    if contract.backend is Backend.TENSORRT and contract.build_target is None:
+        build = "The engine is not built yet: the device makes it, once, with edgeyolo build.\n"
+        building = "    edgeyolo build model         minutes; on the device itself\n"
     if contract.build_target is not None:
         target = contract.build_target
         build = (
             f"The engine was built for {target.gpu or 'any RTX GPU from Ampere on'} with "
             f"{target.module} {target.version}; it loads on no other.\n"
+            "After an update of TensorRT, or for another GPU: edgeyolo build model\n"
         )
     return (
         f"{contract.model.name}, {contract.backend} {contract.precision}, input {width}x{height}, "
         f"{contract.model.num_classes} classes.\n{build}\n"
         "    pip install -r requirements.txt\n"
+        f"{building}"
         "    python run.py 0              camera 0\n"
         "    python run.py pictures/      a folder, a picture or a video\n"
     )

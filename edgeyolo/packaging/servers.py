@@ -23,6 +23,15 @@ _TRITON = {
     Backend.OPENVINO: ("openvino", "model.xml"),
     Backend.TENSORRT: ("tensorrt", "model.plan"),
 }
+# The backend hands on a list of parameters of its own, in which the only precision is HINT_BF16;
+# any other value of it is refused (triton-inference-server/openvino_backend, README).
+_OPENVINO_SETTINGS = [
+    "# This backend cannot be told to compute in float32: on a CPU with bf16 (AVX512_BF16, AMX)",
+    "# OpenVINO computes in bf16, and numbers differ from those the artifact was checked with.",
+    "# Exact on every CPU: the same network exported --to onnx, or OpenVINO Model Server.",
+    "instance_group [ { count: 1 kind: KIND_CPU } ]",
+    'parameters: { key: "PERFORMANCE_HINT" value: { string_value: "LATENCY" } }',
+]
 _OVMS = {Backend.OPENVINO: "model.xml", Backend.ONNX: "model.onnx", Backend.TFLITE: "model.tflite"}
 
 
@@ -72,8 +81,10 @@ def triton_config(name: str, backend: str, contract: Contract) -> str:
     """Text of ``config.pbtxt``, shapes from the contract."""
     batch = contract.input.batch
     suppressed = contract.output.kind is OutputKind.SUPPRESSED
+    openvino = contract.backend is Backend.OPENVINO
     # With max_batch_size Triton adds the batch axis itself; rows after suppression have none.
-    joined = batch is None and not suppressed
+    # Its OpenVINO backend would then take calls of exactly that many pictures only.
+    joined = batch is None and not suppressed and not openvino
     leading = [] if joined else [-1 if batch is None else batch]
     height, width = contract.model.input_hw
     picture = [height, width, 3] if contract.input.layout is Layout.NHWC else [3, height, width]
@@ -94,6 +105,8 @@ def triton_config(name: str, backend: str, contract: Contract) -> str:
     ]
     if joined:
         lines.append("dynamic_batching { }")
+    if openvino:
+        lines += _OPENVINO_SETTINGS
     return "\n".join(lines) + "\n"
 
 

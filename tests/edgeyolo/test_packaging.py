@@ -17,6 +17,7 @@ import numpy as np
 import onnx
 import pytest
 from click.testing import CliRunner
+from packaging.requirements import Requirement
 
 import edgeyolo
 from edgeyolo import contract as contracts
@@ -109,8 +110,69 @@ def test_the_requirements_are_the_versions_at_hand(quadrant_artifact: Path, tmp_
     assert f"onnxruntime=={importlib.metadata.version('onnxruntime')}" in lines
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     assert f'numpy=={np.__version__}; python_version == "{python}"' in lines
-    names = {re.split("[= ]", line)[0] for line in lines if not line.startswith("#")}
+    names = {re.split("[=<> ]", line)[0] for line in lines if not line.startswith("#")}
     assert names == {"edgeyolo", "onnxruntime", "numpy", "msgspec", "click", "opencv-python"}
+
+
+def asked_for(text: str, python: str, machine: str = "x86_64") -> dict[str, str]:
+    """Name -> versions that pip would take of a requirements file, on another computer."""
+    elsewhere = {"python_version": python, "platform_machine": machine}
+    asked = [Requirement(line) for line in text.splitlines() if line and not line.startswith("#")]
+    taken = [one for one in asked if one.marker is None or one.marker.evaluate(elsewhere)]
+    assert len({one.name for one in taken}) == len(taken), "asked for twice"
+    return {one.name: str(one.specifier) for one in taken}
+
+
+HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+@pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13"])
+def test_opencv_is_asked_for_under_every_python(
+    quadrant_artifact: Path, tmp_path: Path, python: str
+) -> None:
+    package(quadrant_artifact, tmp_path / "packed", zipped=False)
+    asked = asked_for((tmp_path / "packed/requirements.txt").read_text(), python)
+    at_hand = importlib.metadata.version("opencv-python")
+    assert asked["opencv-python"] == (f"=={at_hand}" if python == HERE else ">=4.8")
+    assert ("numpy" in asked) is (python == HERE)
+    assert asked["onnxruntime"] == f"=={importlib.metadata.version('onnxruntime')}"
+
+
+def unbuilt_tensorrt_artifact(folder: Path) -> Path:
+    file = folder / "network.onnx"
+    onnx.save(quadrant_model(1), file)
+    contract = quadrant_contract(Backend.TENSORRT, file.name, 1)
+    save_artifact(folder / "artifact", contract, {file.name: file})
+    return folder / "artifact"
+
+
+@pytest.mark.parametrize("python", ["3.10", HERE, "3.12"])
+def test_a_jetson_keeps_its_own_opencv(tmp_path: Path, python: str) -> None:
+    package(unbuilt_tensorrt_artifact(tmp_path), tmp_path / "packed", zipped=False)
+    text = (tmp_path / "packed/requirements.txt").read_text()
+    on_jetson = asked_for(text, python, "aarch64")
+    assert not [name for name in on_jetson if "opencv" in name]
+    # JetPack's OpenCV was built for numpy 1.
+    assert on_jetson["numpy"] == "<2"
+    assert "python3-opencv" in text
+    assert "--system-site-packages" in text
+    on_server = asked_for(text, python)
+    assert "opencv-python" in on_server
+    assert on_server.get("numpy") == (f"=={np.__version__}" if python == HERE else None)
+
+
+def test_the_readme_says_that_an_engine_has_to_be_built_first(tmp_path: Path) -> None:
+    package(unbuilt_tensorrt_artifact(tmp_path), tmp_path / "packed", zipped=False)
+    readme = (tmp_path / "packed/README.txt").read_text()
+    steps = [line.split() for line in readme.splitlines() if line.startswith("    ")]
+    assert [step[:2] for step in steps[:3]] == [
+        ["pip", "install"],
+        ["edgeyolo", "build"],
+        ["python", "run.py"],
+    ]
+    # The command as it stands there is one.
+    edgeyolo_build = CliRunner().invoke(group, ["build", steps[1][2], "--help"])
+    assert edgeyolo_build.exit_code == 0
 
 
 def test_equal_artifacts_make_equal_zips(quadrant_artifact: Path, tmp_path: Path) -> None:
@@ -157,10 +219,7 @@ def test_a_package_that_cannot_be_made_leaves_nothing(tmp_path: Path, zipped: bo
 
 
 def test_an_engine_that_is_not_built_is_no_model_for_triton(tmp_path: Path) -> None:
-    file = tmp_path / "network.onnx"
-    onnx.save(quadrant_model(1), file)
-    folder = tmp_path / "artifact"
-    save_artifact(folder, quadrant_contract(Backend.TENSORRT, file.name, 1), {file.name: file})
+    folder = unbuilt_tensorrt_artifact(tmp_path)
     with pytest.raises(UnsupportedError, match="edgeyolo build"):
         package(folder, tmp_path / "packed", layout=PackageLayout.TRITON, zipped=False)
 
@@ -176,6 +235,21 @@ def test_the_triton_repository_names_the_model_like_its_folder(tmp_path: Path) -
     assert (model / "labels.txt").read_text().split() == ["blue", "green", "red"]
     known = contracts.decode((model / "contract.json").read_text(), origin="package")
     assert known.model == load_artifact(artifact).contract.model
+
+
+def test_triton_with_openvino_takes_any_number_of_pictures_and_says_what_it_computes_in() -> None:
+    contract = quadrant_contract(Backend.OPENVINO, "model.xml", 1)
+    any_batch = replace(contract, input=replace(contract.input, batch=None))
+    config = triton_config("detector", "openvino", any_batch)
+    # With a batch of its own, that backend refuses every call of fewer pictures.
+    assert "max_batch_size: 0" in config
+    assert "dynamic_batching" not in config
+    assert {dims[0] for dims in tensors(config).values()} == {-1}
+    # Of precisions it knows bf16 alone, and refuses to load with an unknown value.
+    known = {"PERFORMANCE_HINT"}
+    assert set(re.findall(r'key: "(\w+)"', config)) == known
+    assert "computes in bf16" in config
+    assert "KIND_CPU" in config
 
 
 def test_openvino_runs_the_model_of_the_server_with_its_settings(
