@@ -28,6 +28,8 @@ _ABOUT_TYPES = re.compile(
 )
 # 8.x has no INT64 and says so for every shape constant; only a clamped value would matter.
 _INT64_SHAPES = re.compile(r"INT64.*cast down to INT32", re.IGNORECASE | re.DOTALL)
+# 8.x says so where its parser itself types an index (ArgMax, TopK); nothing is changed.
+_NOTICE = re.compile(r"DataType is determined at build time for tensors not marked", re.IGNORECASE)
 # What the builder says of a layer that it parses but cannot run, after "failed. ".
 _NO_KERNEL = re.compile(r"(\S+) has no runners that implement it")
 
@@ -256,7 +258,9 @@ def _refuse_changed_types(trt: TensorRt, messages: Sequence[Message]) -> None:
     for message in messages:
         if message.severity is not Severity.WARNING or not _ABOUT_TYPES.search(message.text):
             continue
-        if trt.release < (10,) and _INT64_SHAPES.search(message.text):
+        if trt.release < (10,) and any(
+            known.search(message.text) for known in (_INT64_SHAPES, _NOTICE)
+        ):
             continue
         where = f"at node {message.node}" if message.node else "in the network"
         raise BackendError(f"{trt} would change a type {where}: {one_line(message.text)}")

@@ -15,6 +15,7 @@ from edgeyolo.exporters.fp16_graph import Fp16Report, to_fp16, to_fp16_on_pictur
 from edgeyolo.exporters.fp16_rules import Float32Reason
 from edgeyolo.exporters.graph_types import constants_as_initializers, name_nodes
 from edgeyolo.exporters.tensorrt_builder import BatchRange
+from edgeyolo.exporters.tensorrt_integers import shorten_slice_bounds
 from edgeyolo.exporters.tensorrt_pixels import cast_pixels_first
 from edgeyolo.exporters.tensorrt_recipe import RECIPE_FILE, BuildRecipe, write_recipe
 from edgeyolo.spec import Precision
@@ -47,7 +48,7 @@ def write_networks(
 
     Raises:
         UnsupportedError: Q/DQ pairs are missing, or there where none should be; pixels are
-            computed with as bytes.
+            computed with as bytes; an integer constant does not fit into INT32.
     """
     quantised = any(node.op_type == "QuantizeLinear" for node in network.graph.node)
     if quantised is not (precision is Precision.INT8):
@@ -95,6 +96,7 @@ def _prepared(network: onnx.ModelProto) -> onnx.ModelProto:
     copy.CopyFrom(network)
     constants_as_initializers(copy)
     name_nodes(copy.graph)
+    shorten_slice_bounds(copy)
     cast_pixels_first(copy)
     return copy
 

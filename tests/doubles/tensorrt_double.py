@@ -13,14 +13,14 @@ import enum
 import json
 import re
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
-from onnx import TensorProto
+from onnx import TensorProto, helper, numpy_helper
 
 VERSIONS = ("8.6.1", "10.3.0", "10.16.1.11", "11.4.0.106")
 _API = json.loads(Path(__file__).with_name("tensorrt_api.json").read_text())
@@ -310,6 +310,7 @@ class _Parser(_Part):
     def __init__(self, network: Any, logger: Any) -> None:
         self._network, self._logger = network, logger
         self._errors: list[Any] = []
+        self._said: set[str] = set()
 
     do_num_errors = property(lambda self: len(self._errors))
 
@@ -324,22 +325,52 @@ class _Parser(_Part):
             return self._fail(-1, "", "", "the ONNX parser needs EXPLICIT_BATCH")
         if proto.opset_import[0].version > _NEWEST_OPSET[major]:
             return self._fail(-1, "", "", f"opset {proto.opset_import[0].version} is too new")
-        if major == 8 and any(t.data_type == TensorProto.INT64 for t in proto.graph.initializer):
-            self._logger.log(
-                _Logger.Severity.WARNING,
-                "Your ONNX model has been generated with INT64 weights, while TensorRT does not "
-                "natively support INT64. Attempting to cast down to INT32.",
-            )
+        constants = {t.name: t for t in proto.graph.initializer}
+        types_of = _types_of(proto)
+        if major == 8:
+            self._warn_of_int64(constants.values())
         for index, node in enumerate(proto.graph.node):
             self._logger.log(
                 _Logger.Severity.VERBOSE, f"Parsing node: {node.name} [{node.op_type}]"
             )
-            if node.op_type in _KNOWN_OPS_MISSING:
-                return self._fail(index, node.name, node.op_type, "Plugin not found")
+            if problem := _why_not_imported(node, constants, types_of, proto, major):
+                return self._fail(index, node.name, node.op_type, problem)
+            if major == 8 and node.op_type == "Constant":
+                self._warn_of_int64([helper.get_attribute_value(node.attribute[0])])
+            if major == 8 and node.op_type in ("ArgMax", "TopK"):
+                # The parser itself types the indices.
+                self._warn(
+                    "Tensor DataType is determined at build time for tensors not marked as input "
+                    "or output."
+                )
             if node.name == "clamped":
-                self._logger.log(_Logger.Severity.WARNING, "weight out of range was clamped")
-        self._fill(proto)
+                self._warn("weight out of range was clamped")
+        self._fill(proto, types_of)
         return True
+
+    def _warn_of_int64(self, tensors: Iterable[onnx.TensorProto]) -> None:
+        """What convertINT64 of onnx2trt_utils.cpp (8.6.1) says, each once a parser."""
+        for tensor in tensors:
+            if tensor.data_type != TensorProto.INT64:
+                continue
+            self._warn_once(
+                "onnx2trt_utils.cpp:374: Your ONNX model has been generated with INT64 weights, "
+                "while TensorRT does not natively support INT64. Attempting to cast down to INT32."
+            )
+            values, int32 = numpy_helper.to_array(tensor), np.iinfo(np.int32)
+            if ((values > int32.max) | (values < int32.min)).any():
+                self._warn_once(
+                    "onnx2trt_utils.cpp:400: One or more weights outside the range of INT32 was "
+                    "clamped"
+                )
+
+    def _warn_once(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            self._warn(text)
+
+    def _warn(self, text: str) -> None:
+        self._logger.log(_Logger.Severity.WARNING, text)
 
     def _fail(self, index: int, name: str, op: str, text: str) -> bool:
         error = self._module.ParserError()
@@ -347,13 +378,8 @@ class _Parser(_Part):
         self._errors.append(error)
         return False
 
-    def _fill(self, proto: onnx.ModelProto) -> None:
+    def _fill(self, proto: onnx.ModelProto, types_of: dict[str, int]) -> None:
         module = self._module
-        inferred = onnx.shape_inference.infer_shapes(proto)
-        types_of = {
-            v.name: v.type.tensor_type.elem_type
-            for v in (*inferred.graph.value_info, *inferred.graph.output, *inferred.graph.input)
-        }
 
         def tensor(name: str, shape: tuple[int, ...] = ()) -> Any:
             made = module.ITensor()
@@ -370,6 +396,54 @@ class _Parser(_Part):
             layer._name, layer._type = node.name, module.LayerType[kind]
             layer._outputs = [tensor(name) for name in node.output]
             self._network._layers.append(layer)
+
+
+def _types_of(proto: onnx.ModelProto) -> dict[str, int]:
+    graph = onnx.shape_inference.infer_shapes(proto).graph
+    return {
+        value.name: value.type.tensor_type.elem_type
+        for value in (*graph.value_info, *graph.output, *graph.input)
+    }
+
+
+def _why_not_imported(
+    node: onnx.NodeProto,
+    constants: dict[str, onnx.TensorProto],
+    types_of: dict[str, int],
+    proto: onnx.ModelProto,
+    major: int,
+) -> str | None:
+    """What the parser's own source refuses (onnx-tensorrt, 8.6-GA and 10), of what we could do."""
+    if node.op_type in _KNOWN_OPS_MISSING:
+        return "Plugin not found"
+    outputs = {value.name for value in proto.graph.output}
+    if any(types_of.get(n) == TensorProto.UINT8 and n not in outputs for n in node.output):
+        return "TensorRT does not support UINT8 types for intermediate tensors!"
+    if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+        return _why_no_quantiser(node, constants, major)
+    return None
+
+
+def _why_no_quantiser(
+    node: onnx.NodeProto, constants: dict[str, onnx.TensorProto], major: int
+) -> str | None:
+    if major == 8 and len(node.input) != 3:
+        return "This version of TensorRT requires 3 inputs for the DequantizeLinear operator."
+    scale, *zero_point = (numpy_helper.to_array(constants[name]) for name in node.input[1:])
+    if not (scale > 0).all():
+        return "Scale coefficients must all be positive"
+    if zero_point and zero_point[0].any():
+        return "TRT only supports symmetric quantization - zeroPt must be all zeros"
+    if zero_point and zero_point[0].dtype != np.int8:
+        return f"Found invalid input type of {zero_point[0].dtype}"
+    if zero_point and zero_point[0].size != scale.size:
+        return "The scale and zero-point must have the same size"
+    # 8.6 takes the channels of a constant from its first axis where none is given.
+    axis = next((a.i for a in node.attribute if a.name == "axis"), 0)
+    data = constants.get(node.input[0])
+    if scale.size != 1 and data is not None and data.dims[axis] != scale.size:
+        return "The number of scales is not equal to the number of output channels."
+    return None
 
 
 def _shape(value: onnx.ValueInfoProto) -> tuple[int, ...]:
