@@ -25,6 +25,7 @@ from edgeyolo.exporters.tensorrt_builder import (
 from edgeyolo.exporters.tensorrt_flags import Typing, choose_flags
 from edgeyolo.exporters.tensorrt_memory import MemoryPlan, available_system_mib, plan_memory
 from edgeyolo.exporters.tensorrt_recipe import RECIPE_FILE, BuildRecipe, read_recipe
+from edgeyolo.exporters.tensorrt_timings import keep_timings
 from edgeyolo.runtimes.cuda_driver import Cuda
 from edgeyolo.runtimes.tensorrt_modules import TensorRt, pick_tensorrt
 from edgeyolo.runtimes.tensorrt_target import this_target
@@ -40,7 +41,8 @@ class BuildRequest:
     Attributes:
         folder: Artifact of ``edgeyolo export --to tensorrt``.
         module: ``"tensorrt"`` or ``"tensorrt_rtx"``; the first that is installed where ``None``.
-        gpu: Number of the GPU.
+        gpu: Number of the GPU, which then must be there; ``None`` for the first, and for TensorRT
+            for RTX on a machine without one.
         batch: Replaces the recipe's range, where the batch is dynamic.
         workspace_mib: Most scratch memory a layer may use; decided from what is free if ``None``.
         optimization_level: 0 to 5; TensorRT's default (3) where ``None``.
@@ -50,7 +52,7 @@ class BuildRequest:
 
     folder: Path
     module: str | None = None
-    gpu: int = 0
+    gpu: int | None = None
     batch: BatchRange | None = None
     workspace_mib: int | None = None
     optimization_level: int | None = None
@@ -85,7 +87,7 @@ def build(request: BuildRequest, progress: Callable[[str], None] = lambda _: Non
     artifact = load_artifact(request.folder, check_digests=False)
     recipe = _checked_recipe(artifact)
     trt = pick_tensorrt(request.module)
-    cuda = _gpu(trt, request.gpu)
+    cuda = _gpu(trt, request.gpu, progress)
     try:
         typing = choose_flags(
             trt, artifact.contract.precision, dla=request.dla_core is not None
@@ -108,7 +110,12 @@ def build(request: BuildRequest, progress: Callable[[str], None] = lambda _: Non
     finally:
         if cuda is not None:
             cuda.close()
-    return BuildResult(_finish(artifact, engine, target), engine, memory)
+    finished = _finish(artifact, engine, target)
+    if options.timing_cache is not None and engine.timings:
+        problem = keep_timings(options.timing_cache, engine.timings)
+        if problem:
+            engine = dataclasses.replace(engine, warnings=(*engine.warnings, problem))
+    return BuildResult(finished, engine, memory)
 
 
 def _checked_recipe(artifact: Artifact) -> BuildRecipe:
@@ -141,14 +148,19 @@ def _check_digest(artifact: Artifact, name: str) -> None:
         raise ArtifactError(f"{path} was altered since the export; export it again")
 
 
-def _gpu(trt: TensorRt, index: int) -> Cuda | None:
+def _gpu(trt: TensorRt, index: int | None, progress: Callable[[str], None]) -> Cuda | None:
     """The GPU to build on. TensorRT for RTX builds without one, for those from Ampere on."""
     try:
-        return Cuda(index)
-    except BackendError:
-        if trt.is_rtx:
-            return None
-        raise
+        return Cuda(index or 0)
+    except BackendError as error:
+        if not trt.is_rtx:
+            raise
+        if index is not None:
+            raise BackendError(
+                f"{error}; leave out --gpu to build for every RTX GPU from Ampere on"
+            ) from error
+        progress(f"building without a GPU: {error}")
+        return None
 
 
 def _memory(cuda: Cuda | None, network_bytes: int, asked_mib: int | None) -> MemoryPlan | None:

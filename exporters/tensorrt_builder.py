@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgeyolo.atomic import write_bytes
 from edgeyolo.errors import BackendError, UnsupportedError, one_line
 from edgeyolo.exporters.tensorrt_flags import BuildFlags, Typing, choose_flags
+from edgeyolo.exporters.tensorrt_timings import reuse_timings, timings_of
 from edgeyolo.runtimes.tensorrt_log import Message, Severity, logger_of
 from edgeyolo.runtimes.tensorrt_modules import TensorRt, make
 from edgeyolo.spec import Precision
@@ -53,6 +53,9 @@ class BatchRange:
                 f"{self.smallest}, {self.typical}, {self.largest}"
             )
 
+    def __str__(self) -> str:
+        return f"{self.smallest}:{self.typical}:{self.largest}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildOptions:
@@ -62,7 +65,7 @@ class BuildOptions:
         batch: Needed where the network's batch is dynamic, else ``None``.
         workspace_mib: Most scratch memory that a layer may use; TensorRT's default (all) if None.
         optimization_level: 0 (builds fast) to 5 (runs fastest); TensorRT's default (3) if None.
-        timing_cache: File with kernel timings of earlier builds; read where it fits, and written.
+        timing_cache: File with kernel timings of earlier builds; read where it fits.
         dla_core: Put what can run there on this DLA, the rest on the GPU.
         compute_capability: For TensorRT for RTX, the one GPU generation to build for (``"7.5"``);
             ``None`` for all from 8.6 on.
@@ -94,6 +97,7 @@ class BuiltEngine:
     Attributes:
         plan: What the runtime deserialises.
         warnings: What TensorRT warned of, one line each, every line once.
+        timings: Kernel timings for the next build, to be kept once the engine is safe.
     """
 
     plan: bytes
@@ -101,6 +105,7 @@ class BuiltEngine:
     layers: int
     elapsed_s: float
     warnings: tuple[str, ...]
+    timings: bytes = b""
 
 
 def build_engine(trt: TensorRt, onnx_bytes: bytes, options: BuildOptions) -> BuiltEngine:
@@ -133,6 +138,8 @@ def build_engine(trt: TensorRt, onnx_bytes: bytes, options: BuildOptions) -> Bui
     _refuse_changed_types(trt, messages)
     with log.collecting() as built_messages:
         config = _configure(trt, builder, network, flags, options)
+        timings_path = options.timing_cache if trt.has_timing_cache else None
+        unused = reuse_timings(config, timings_path) if timings_path else None
         plan = builder.build_serialized_network(network, config)
         problem = log.last_error()
     if plan is None:
@@ -145,14 +152,15 @@ def build_engine(trt: TensorRt, onnx_bytes: bytes, options: BuildOptions) -> Bui
             f"{trt} could not build the engine: {one_line(problem or 'no reason given')}"
             + _memory_hint(problem)
         )
-    _keep_timings(trt, config, options.timing_cache)
-    warnings = (m.text for m in (*messages, *built_messages) if m.severity is Severity.WARNING)
+    warnings = [m.text for m in (*messages, *built_messages) if m.severity is Severity.WARNING]
+    warnings += [unused] if unused else []
     return BuiltEngine(
         plan=bytes(plan),
         typing=flags.typing,
         layers=network.num_layers,
         elapsed_s=time.perf_counter() - started,
         warnings=tuple(dict.fromkeys(one_line(text) for text in warnings)),
+        timings=timings_of(config) if timings_path else b"",
     )
 
 
@@ -182,7 +190,6 @@ def _configure(
         _use_dla(trt, builder, config, options.dla_core)
     if flags.typing is Typing.WEAK and options.precision is not Precision.FP32:
         _hold_in_float32(trt, network, options.float32_layers)
-    _reuse_timings(trt, config, options.timing_cache)
     return config
 
 
@@ -193,10 +200,17 @@ def _set_batch(builder: Any, network: Any, config: Any, batch: BatchRange | None
     first, *rest = tuple(tensor.shape)
     if any(side < 0 for side in rest):
         raise UnsupportedError(f"only the batch may be dynamic, {tensor.name} is {(first, *rest)}")
-    if (first < 0) != (batch is not None):
-        state = "dynamic and needs a range" if first < 0 else f"fixed to {first}"
-        raise UnsupportedError(f"the network's batch is {state}, the options say {batch}")
+    if first >= 0 and batch is not None:
+        raise UnsupportedError(
+            f"the network was exported for exactly {first} pictures per call, not for {batch}; "
+            "leave out --batch, or export it again with --dynamic-batch"
+        )
     if batch is None:
+        if first < 0:
+            raise UnsupportedError(
+                "the network takes any number of pictures per call, an engine takes a range; give "
+                "the least, typical and most: --batch 1:4:8"
+            )
         return
     profile = builder.create_optimization_profile()
     shapes = [(n, *rest) for n in (batch.smallest, batch.typical, batch.largest)]
@@ -227,20 +241,6 @@ def _hold_in_float32(trt: TensorRt, network: Any, names: Collection[str]) -> Non
             layer.precision = float32
         for output in outputs:
             layer.set_output_type(output, float32)
-
-
-def _reuse_timings(trt: TensorRt, config: Any, path: Path | None) -> None:
-    if path is None or not trt.has_timing_cache:
-        return
-    stored = path.read_bytes() if path.exists() else b""
-    # A cache of another GPU or version is refused and a fresh one used instead.
-    if not config.set_timing_cache(config.create_timing_cache(stored), False):
-        config.set_timing_cache(config.create_timing_cache(b""), False)
-
-
-def _keep_timings(trt: TensorRt, config: Any, path: Path | None) -> None:
-    if path is not None and trt.has_timing_cache:
-        write_bytes(path, bytes(config.get_timing_cache().serialize()))
 
 
 def _parser_error(parser: Any, messages: Sequence[Message], last_node: str | None) -> str:

@@ -37,9 +37,7 @@ class Range(click.ParamType[tuple[int, int, int]]):
     type=click.Choice(["tensorrt", "tensorrt_rtx"]),
     help="Which TensorRT; the first that is installed where left out.",
 )
-@click.option(
-    "--gpu", type=click.IntRange(0), default=0, show_default=True, help="Number of the GPU."
-)
+@click.option("--gpu", type=click.IntRange(0), help="Number of the GPU; the first where left out.")
 @click.option("--batch", type=Range(), help="For a dynamic batch; the artifact's own if left out.")
 @click.option("--workspace", type=click.IntRange(1), metavar="MIB", help="Limit of scratch memory.")
 @click.option("--level", type=click.IntRange(0, 5), help="0 builds fast, 5 runs fastest.")
@@ -50,7 +48,7 @@ def command(
     *,
     artifact: Path,
     module: str | None,
-    gpu: int,
+    gpu: int | None,
     batch: tuple[int, int, int] | None,
     workspace: int | None,
     level: int | None,

@@ -211,6 +211,8 @@ class _Config(_Part):
         return len(self._profiles) - 1
 
     def do_create_timing_cache(self, serialized_timing_cache: bytes) -> Any:
+        if serialized_timing_cache and not serialized_timing_cache.startswith(b"timings of "):
+            return None
         cache = self._module.ITimingCache()
         cache._bytes = serialized_timing_cache or b"timings of " + self._own()
         return cache

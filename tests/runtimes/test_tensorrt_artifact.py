@@ -118,6 +118,34 @@ def test_an_artifact_is_built_loaded_and_run_on_every_version(
         assert_array_equal(found, wanted)
 
 
+@pytest.mark.parametrize("cache", ["a-file/cache", "a-folder"])
+def test_timings_that_cannot_be_kept_cost_no_engine(
+    cache: str, libcuda: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", recorded_tensorrt("10.3.0", libcuda))
+    ready(tmp_path / "tiny")
+    (tmp_path / "a-file").touch()
+    name = "tensorrt-10.3.0-Double_GPU.timings"
+    (tmp_path / "a-folder" / name / "full").mkdir(parents=True)
+    result = build(BuildRequest(folder=tmp_path / "tiny", timing_cache=tmp_path / cache))
+    assert "kernel timings were not kept: cannot write" in result.engine.warnings[-1]
+    load(tmp_path / "tiny").close()
+
+
+def test_a_gpu_that_was_asked_for_must_be_there(
+    rtx: str, libcuda: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = ready(tmp_path / "tiny").folder
+    with pytest.raises(BackendError, match=r"no GPU 1; the driver sees 1; leave out --gpu"):
+        build(BuildRequest(folder=folder, module=rtx, gpu=1))
+    monkeypatch.setenv("DOUBLE_CUDA_DEVICES", "0")
+    with pytest.raises(BackendError, match=r"no NVIDIA GPU was found.*leave out --gpu"):
+        build(BuildRequest(folder=folder, module=rtx, gpu=0))
+    said: list[str] = []
+    build(BuildRequest(folder=folder, module=rtx), said.append)
+    assert said[0].startswith("building without a GPU: no NVIDIA GPU was found")
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_suppression_in_the_graph_gives_rows_of_any_number(
     version: str, libcuda: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

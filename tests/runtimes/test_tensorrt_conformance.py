@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,7 @@ def test_every_version_builds_every_precision_with_calls_that_it_has(
     assert config._pools == {"WORKSPACE": 256 << 20}
     assert config._profiles == [[[n, HW, HW, 3] for n in (1, 2, 4)]]
     assert config.builder_optimization_level == 4
-    assert (tmp_path / "timings").read_bytes() == b"timings of " + version.encode()
+    assert engine.timings == b"timings of " + version.encode()
     assert network.num_inputs == 1
 
 
@@ -150,9 +151,22 @@ def test_weak_typing_holds_decode_in_float32(precision: Precision) -> None:
 
 def test_a_timing_cache_of_another_version_is_replaced(tmp_path: Path) -> None:
     cache = tmp_path / "timings"
-    built(trt_of("10.3.0"), Precision.FP32, timing_cache=cache)
-    built(trt_of("11.4.0.106"), Precision.FP32, timing_cache=cache)
-    assert cache.read_bytes() == b"timings of 11.4.0.106"
+    cache.write_bytes(built(trt_of("10.3.0"), Precision.FP32, timing_cache=cache).timings)
+    engine = built(trt_of("11.4.0.106"), Precision.FP32, timing_cache=cache)
+    assert (engine.timings, engine.warnings) == (b"timings of 11.4.0.106", ())
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_timings_that_cannot_be_used_cost_no_engine(version: str, tmp_path: Path) -> None:
+    (tmp_path / "damaged").write_bytes(b"damaged")
+    for path, problem in (
+        (tmp_path / "damaged", "are damaged; all kernels were timed again"),
+        (tmp_path, "were not read: .*Is a directory"),
+    ):
+        engine = built(trt_of(version), Precision.FP32, timing_cache=path)
+        assert engine.plan
+        assert engine.timings == b"timings of " + version.encode()
+        assert re.search(problem, engine.warnings[-1])
 
 
 @pytest.mark.parametrize(
@@ -210,11 +224,13 @@ def test_what_8_says_of_every_shape_constant_is_no_error_but_stays_in_the_report
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_batch_that_does_not_fit_the_network_is_refused(version: str) -> None:
     trt = trt_of(version)
-    with pytest.raises(UnsupportedError, match="dynamic and needs a range"):
+    with pytest.raises(UnsupportedError, match="the least, typical and most: --batch"):
         build_engine(
             trt, tiny_detector(None).SerializeToString(), BuildOptions(precision=Precision.FP32)
         )
-    with pytest.raises(UnsupportedError, match="fixed to 1"):
+    with pytest.raises(
+        UnsupportedError, match=r"exactly 1 pictures per call, not for 1:2:4; .*--dynamic-batch"
+    ):
         build_engine(
             trt,
             tiny_detector(1).SerializeToString(),
