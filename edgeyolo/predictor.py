@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -146,7 +146,8 @@ class Predictor:
         self.contract = contract
         self._rules = FAMILIES[model.family]
         self._preparer = Preparer(model.preprocess, input)
-        self.streaming = False
+        self._abandon_stream: Callable[[], None] | None = None
+        self._closed = False
 
     def __enter__(self) -> Predictor:
         return self
@@ -242,6 +243,7 @@ class Predictor:
         """
         from edgeyolo.stream import Stream
 
+        self._check_open()
         return Stream(
             self,
             sources,
@@ -282,6 +284,7 @@ class Predictor:
     ) -> list[Detections]:
         """Find objects with every setting given."""
         self._check(settings)
+        self._check_open()
         if self.streaming:
             raise RuntimeError("this predictor is streaming; load another one, or close the stream")
         found: list[Detections] = []
@@ -321,9 +324,33 @@ class Predictor:
             )
         return Detections(boxes_xyxy, found.scores, found.class_ids, self.class_names)
 
+    @property
+    def streaming(self) -> bool:
+        """Whether a stream is open; then the session belongs to its thread."""
+        return self._abandon_stream is not None
+
+    def begin_stream(self, abandon: Callable[[], None]) -> None:
+        """For :class:`~edgeyolo.stream.Stream`: it uses the session from here on.
+
+        Args:
+            abandon: Stops the stream and waits until it lets go of the session; for :meth:`close`.
+        """
+        self._abandon_stream = abandon
+
+    def end_stream(self) -> None:
+        """For :class:`~edgeyolo.stream.Stream`: it does not touch the session any more."""
+        self._abandon_stream = None
+
     def close(self) -> None:
-        """Free the model."""
+        """Free the model. A stream that is still open is stopped first, and its loop told so."""
+        if self._abandon_stream is not None:
+            self._abandon_stream()
+        self._closed = True
         self.session.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("this predictor is closed; load the artifact again")
 
     def _suppressed(
         self, outputs: Sequence[NDArray[np.float32]], index: int, settings: EvaluationSettings

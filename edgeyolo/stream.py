@@ -217,7 +217,7 @@ class _Pipeline:
         ]
 
     def start(self) -> None:
-        self._predictor.streaming = True
+        self._predictor.begin_stream(self.abandon)
         for thread in (*self._captures, self._driver):
             thread.start()
 
@@ -233,7 +233,12 @@ class _Pipeline:
             if thread is not threading.current_thread():
                 # OpenCV may sit in a read until its own timeout; the thread ends by itself then.
                 thread.join(timeout=2.0)
-        self._predictor.streaming = False
+        self._predictor.end_stream()
+
+    def abandon(self) -> None:
+        """Stop because the predictor is being closed; the iteration says so."""
+        self.stop()
+        self.outlet.end(RuntimeError("the predictor was closed while it was streaming"))
 
     def _capture(self, index: int) -> None:
         source = self._sources[index]

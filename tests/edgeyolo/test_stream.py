@@ -251,6 +251,52 @@ def test_leaving_early_stops_everything(quadrants: Quadrants) -> None:
     predictor.predict(scenes(1)[0])
 
 
+def test_closing_the_predictor_stops_its_stream_before_the_model_is_freed(
+    quadrants: Quadrants,
+) -> None:
+    predictor = quadrants()
+    session = predictor.session
+    free, threads_left = session.close, []
+
+    def close() -> None:
+        threads_left.append(stream_threads())
+        free()
+
+    session.close = close  # type: ignore[method-assign]
+    source = Frames(scenes(500), interval_s=0.001)
+    stream = predictor.stream(source)
+    next(stream)
+    predictor.close()
+    assert threads_left == [[]], "the network was freed under the stream's thread"
+    assert source.read_count < 500
+    with pytest.raises(RuntimeError, match="the predictor was closed while it was streaming"):
+        next(stream)
+    assert list(stream) == []
+    stream.close()
+    for use in (
+        lambda: predictor.predict(scenes(1)[0]),
+        lambda: predictor.stream(Frames(scenes(1))),
+    ):
+        with pytest.raises(RuntimeError, match="this predictor is closed; load the artifact again"):
+            use()
+    assert not stream_threads()
+    predictor.close()
+
+
+def test_an_error_in_the_loop_is_what_the_caller_of_a_closing_predictor_sees(
+    quadrants: Quadrants,
+) -> None:
+    def loop() -> None:
+        with quadrants() as predictor:
+            for _ in predictor.stream(Frames(scenes(500), interval_s=0.001)):
+                raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        loop()
+    gc.collect()
+    assert not stream_threads()
+
+
 def test_a_forgotten_stream_leaves_no_thread(quadrants: Quadrants) -> None:
     predictor = quadrants()
     iterator = iter(predictor.stream(Frames(scenes(500), interval_s=0.001)))
