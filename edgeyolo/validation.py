@@ -129,8 +129,9 @@ def open_model(request: ValidationRequest) -> Predictor:
     import torch
 
     from edgeyolo.checkpoints.load import load_model
-    from edgeyolo.evaluation.torch_session import torch_predictor
+    from edgeyolo.evaluation.torch_session import torch_device, torch_predictor
 
+    torch_device(request.device)  # before the checkpoint is read
     if request.threads is not None:
         torch.set_num_threads(request.threads)
     loaded = load_model(
@@ -139,8 +140,7 @@ def open_model(request: ValidationRequest) -> Predictor:
         input_hw=request.input_hw,
         legacy=request.legacy,
     )
-    device = "cpu" if request.device == "auto" else request.device
-    return torch_predictor(loaded.model, loaded.spec, device=device)
+    return torch_predictor(loaded.model, loaded.spec, device=request.device)
 
 
 def _check_artifact_request(request: ValidationRequest) -> None:

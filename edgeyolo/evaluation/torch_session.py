@@ -13,19 +13,42 @@ import torch
 from numpy.typing import NDArray
 
 from edgeyolo.contract import InputSpec, OutputSpec, Thresholds
+from edgeyolo.errors import BackendError, one_line
 from edgeyolo.letterbox import normalize
 from edgeyolo.models.detector import Detector
 from edgeyolo.predictor import Predictor
 from edgeyolo.spec import Layout, ModelSpec, OutputKind
 
 
+def torch_device(name: str) -> torch.device:
+    """The device of a word that all commands take: ``cpu``, ``gpu``, ``cuda:1``; auto is the CPU.
+
+    Raises:
+        BackendError: PyTorch does not know it, or cannot compute on it here.
+    """
+    word, colon, number = name.lower().partition(":")
+    word = {"auto": "cpu", "gpu": "cuda"}.get(word, word)
+    try:
+        # A name that PyTorch knows is no device yet: builds have any subset of some twenty.
+        device = torch.device(f"{word}{colon}{number}")
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, ImportError) as error:
+        devices = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+        reason = str(error).split(". ")[0].splitlines()[0]
+        raise BackendError(
+            f"PyTorch has no device {name!r} here ({one_line(reason, limit=120)}); it has: "
+            f"{', '.join(['cpu', *devices])}"
+        ) from error
+    return device
+
+
 class TorchSession:
     """A detector that takes (B, H, W, 3) uint8 BGR pixels and gives boxes and scores."""
 
     def __init__(self, model: Detector, spec: ModelSpec, device: str = "cpu") -> None:
-        self._model = model.to(device).eval()
+        self._device = torch_device(device)
+        self._model = model.to(self._device).eval()
         self._spec = spec
-        self._device = torch.device(device)
 
     @property
     def device(self) -> str:

@@ -13,7 +13,8 @@ import torch
 
 from edgeyolo.checkpoints.load import load_model
 from edgeyolo.checkpoints.own import read_training_state, save_checkpoint
-from edgeyolo.errors import TrainingError
+from edgeyolo.errors import BackendError, TrainingError
+from edgeyolo.evaluation.torch_session import torch_device
 from edgeyolo.models.architecture import Architecture
 from edgeyolo.models.zoo import build_architecture
 from edgeyolo.training.accuracy import evaluator
@@ -101,12 +102,9 @@ def chosen_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise TrainingError(f"unknown device {name!r}; use auto, cpu or cuda") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise TrainingError("PyTorch finds no CUDA device; use --device cpu")
-    return device
+        return torch_device(name)
+    except BackendError as error:
+        raise TrainingError(f"{error}; use --device auto, cpu or cuda") from error
 
 
 def _trained(
