@@ -1,4 +1,4 @@
-"""Pictures on disk: listing folders and reading files as BGR frames."""
+"""Pictures on disk: listing folders, reading files as BGR frames, and encoding frames."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeyolo.errors import SourceError, one_line
+from edgeyolo.errors import OutputError, SourceError, one_line
 from edgeyolo.picture_headers import is_cut_off
 from edgeyolo.picture_sizes import check_claimed_size
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+# Longest side that a format or its library can hold, in pixels.
+_MOST_PX = {".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383}
 
 
 def list_pictures(folder: Path) -> list[Path]:
@@ -78,3 +80,35 @@ def decode_picture(content: bytes, name: str, *, ignore_exif: bool = False) -> N
     if frame is None or frame.size == 0:
         raise SourceError(f"{name} is not a picture, or it is damaged ({len(content)} bytes)")
     return np.asarray(frame, np.uint8)
+
+
+def encode_picture(
+    frame_bgr: NDArray[np.uint8], suffix: str, *, quality: int | None = None
+) -> bytes:
+    """A frame as the content of a picture file.
+
+    Args:
+        frame_bgr: (H, W, 3) uint8.
+        suffix: ``".png"``, ``".jpg"``, ...; a format with colours.
+        quality: Of a JPEG, 0..100; OpenCV's own where ``None``.
+
+    Raises:
+        OutputError: The format cannot hold this frame.
+    """
+    import cv2
+
+    height, width = frame_bgr.shape[:2]
+    # OpenCV 4 raises what OpenCV 5 only returns, and prints first: asked before it can.
+    if max(height, width) > _MOST_PX.get(suffix, max(height, width)):
+        raise OutputError(
+            f"a {suffix} file holds at most {_MOST_PX[suffix]} pixels a side, the picture is "
+            f"{width}x{height}; write .png"
+        )
+    settings = [] if quality is None else [cv2.IMWRITE_JPEG_QUALITY, quality]
+    try:
+        encoded, data = cv2.imencode(suffix, frame_bgr, settings)
+    except cv2.error as error:
+        raise OutputError(f"OpenCV cannot make a {suffix} file: {one_line(error)}") from error
+    if not encoded:
+        raise OutputError(f"OpenCV cannot make a {suffix} file of {width}x{height} pixels")
+    return data.tobytes()

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeyolo.atomic import atomic_file, write_text
+from edgeyolo.atomic import write_bytes, write_text
 from edgeyolo.coco_names import COCO_CATEGORY_IDS, COCO_NAMES
 from edgeyolo.detections import Detections
 from edgeyolo.drawing import draw
-from edgeyolo.errors import OutputError, one_line
-from edgeyolo.pictures import SUFFIXES, list_pictures, read_picture
+from edgeyolo.errors import OutputError
+from edgeyolo.pictures import SUFFIXES, encode_picture, list_pictures, read_picture
 from edgeyolo.predictor import Predictor
 from edgeyolo.recording import VideoRecorder, check_not_source
 from edgeyolo.sources.files import VideoFile
@@ -78,7 +78,8 @@ def predict_source(
     """Predict a picture, every picture of a folder, or every frame of a video.
 
     Args:
-        save: Folder for annotated pictures, or for one annotated video.
+        save: Folder for annotated pictures, or for one annotated video. Pictures keep their
+            names; ``a.pgm``, which has no colours, becomes ``a.pgm.png``.
 
     Raises:
         SourceError: *source* cannot be read; pictures before it were yielded.
@@ -138,8 +139,9 @@ def _predict_pictures(
         frame = read_picture(path)
         detections = find(frame)
         if save is not None:
-            check_not_source(save / path.name, path)
-            _write_picture(save / path.name, draw(frame, detections))
+            target = save / saved_name(path)
+            check_not_source(target, path)
+            _write_picture(target, draw(frame, detections))
         yield FramePrediction(path.name, (frame.shape[0], frame.shape[1]), detections)
 
 
@@ -168,12 +170,14 @@ def _predict_video(
                 progress(f"{frame.index + 1} frames")
 
 
-def _write_picture(path: Path, frame_bgr: NDArray[np.uint8]) -> None:
-    import cv2
+def saved_name(picture: Path) -> str:
+    """File name of the annotated copy: its own, with ``.png`` behind it where it is grey only."""
+    return picture.name + (".png" if picture.suffix.lower() == ".pgm" else "")
 
+
+def _write_picture(path: Path, frame_bgr: NDArray[np.uint8]) -> None:
     try:
-        _, data = cv2.imencode(path.suffix.lower(), frame_bgr)
-    except cv2.error as error:
-        raise OutputError(f"cannot write {path}: {one_line(error)}") from error
-    with atomic_file(path) as temporary:
-        temporary.write_bytes(data.tobytes())
+        data = encode_picture(frame_bgr, path.suffix.lower())
+    except OutputError as error:
+        raise OutputError(f"cannot write {path}: {error}") from error
+    write_bytes(path, data)

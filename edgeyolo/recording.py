@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edgeyolo.atomic import write_bytes
 from edgeyolo.errors import OutputError, one_line
+from edgeyolo.pictures import encode_picture
 from edgeyolo.stream import StreamResult
 from edgeyolo.vendor_paths import vendor_path
 
@@ -174,10 +175,8 @@ def json_line(result: StreamResult) -> str:
 
 def save_snapshot(folder: Path, picture_bgr: NDArray[np.uint8]) -> Path:
     """Write a PNG named after the time of day; returns its path."""
-    import cv2
-
     now_s = time.time()
     stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(now_s))
     path = folder / f"snapshot-{stamp}-{round(now_s * 1000) % 1000:03d}.png"
-    write_bytes(path, cv2.imencode(".png", picture_bgr)[1].tobytes())
+    write_bytes(path, encode_picture(picture_bgr, ".png"))
     return path

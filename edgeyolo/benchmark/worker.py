@@ -41,6 +41,7 @@ from edgeyolo.benchmark.messages import (
 from edgeyolo.benchmark.resident import ResidentFrames, first_frames
 from edgeyolo.drawing import draw
 from edgeyolo.errors import EdgeYoloError
+from edgeyolo.pictures import encode_picture
 from edgeyolo.predictor import load, locate
 
 _JPEG_QUALITY = 80
@@ -121,16 +122,14 @@ class Worker:
         return Streamed([(later - earlier) * 1e3 for earlier, later in pairwise(moments_s)])
 
     def _drawn(self, index: int, request: Draw) -> Picture:
-        import cv2
-
         frame_bgr = self._frames_bgr[index % len(self._frames_bgr)]
         detections = self._predictor.predict(frame_bgr)
         picture = _within(draw(frame_bgr, detections), request.max_side)
-        _, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+        jpeg = encode_picture(picture, ".jpg", quality=_JPEG_QUALITY)
         counts = Counter(detections.names).most_common()
         return Picture(
             name=self._names[index % len(self._names)],
-            jpeg_base64=base64.b64encode(jpeg.tobytes()).decode(),
+            jpeg_base64=base64.b64encode(jpeg).decode(),
             found=", ".join(f"{count} {name}" for name, count in counts) or "nothing",
         )
 

@@ -113,8 +113,6 @@ def preview(
     output: Path,
 ) -> None:
     """Draw a batch of DATASET as training MODEL (yolox-s, yolov7-tiny, ...) would see it."""
-    import cv2
-
     from edgeyolo.atomic import write_bytes
     from edgeyolo.data.batches import TrainingBatches
     from edgeyolo.data.checking import usable_dataset
@@ -122,6 +120,7 @@ def preview(
     from edgeyolo.data.presets import augmentation_of, family_of
     from edgeyolo.data.preview import preview as draw
     from edgeyolo.data.sample_source import DatasetSource
+    from edgeyolo.pictures import encode_picture
 
     if output.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise OutputError(f"{output} must end in .png or .jpg")
@@ -137,8 +136,8 @@ def preview(
         seed=seed,
     )
     first = next(batches.epoch(epoch, closing=closing))
-    _, content = cv2.imencode(output.suffix.lower(), draw(first, family, usable.class_names))
-    write_bytes(output, content.tobytes())
+    page = draw(first, family, usable.class_names)
+    write_bytes(output, encode_picture(page, output.suffix.lower()))
     for message in first.unreadable:
         options.say(f"warning: {message}")
     click.echo(f"{output}: {batch} pictures, {input_size[0]}x{input_size[1]}")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeyolo.atomic import write_bytes
 from edgeyolo.drawing import draw
-from edgeyolo.pictures import list_pictures, read_picture
+from edgeyolo.pictures import encode_picture, list_pictures, read_picture
 from edgeyolo.predictor import load
 
 _COLUMNS = 3
@@ -31,8 +30,7 @@ def write_gallery(path: Path, artifact: Path, pictures: Path) -> None:
     frames = [read_picture(picture) for picture in list_pictures(pictures)]
     with load(artifact) as predictor:
         tiles = [draw(frame, predictor.predict(frame)) for frame in frames]
-    _, content = cv2.imencode(".jpg", _tiled(tiles), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-    write_bytes(path, content.tobytes())
+    write_bytes(path, encode_picture(_tiled(tiles), ".jpg", quality=_JPEG_QUALITY))
 
 
 def _tiled(tiles: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:

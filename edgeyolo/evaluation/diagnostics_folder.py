@@ -25,6 +25,7 @@ from edgeyolo.evaluation.diagnostics import (
     precision_recall,
     worst_pictures,
 )
+from edgeyolo.pictures import encode_picture
 
 # BGR: missed red, invented blue, confused orange.
 # Tells a folder of ours, which may be replaced, from anybody else's.
@@ -54,9 +55,9 @@ def write_diagnostics(
         _write_curves(temporary, curves)
         (temporary / "worst").mkdir()
         for number, item in enumerate(worst):
-            _, content = cv2.imencode(".png", drawn_mistakes(item))
+            content = encode_picture(drawn_mistakes(item), ".png")
             name = f"{number:02d}-{len(item.mistakes)}-errors-{item.path.stem}.png"
-            (temporary / "worst" / name).write_bytes(content.tobytes())
+            (temporary / "worst" / name).write_bytes(content)
 
 
 def drawn_mistakes(item: PictureMistakes) -> NDArray[np.uint8]:

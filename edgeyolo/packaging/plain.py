@@ -44,7 +44,9 @@ with edgeyolo.load(Path(__file__).parent / "model") as predictor:
             if arguments.save or arguments.show:
                 picture = draw(result.frame_bgr, found)
             if arguments.save:
-                cv2.imwrite(str(arguments.save / f"{result.frame_index:06d}.jpg"), picture)
+                path = arguments.save / f"{result.frame_index:06d}.jpg"
+                if not cv2.imwrite(str(path), picture):
+                    raise SystemExit(f"cannot write {path}")
             if arguments.show:
                 cv2.imshow("edgeyolo", picture)
                 if cv2.waitKey(1) & 0xFF == ord("q"):

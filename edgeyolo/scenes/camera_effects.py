@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeyolo.pictures import decode_picture, encode_picture
+
 Picture = NDArray[np.uint8]
 
 
@@ -32,9 +34,7 @@ def through_camera(rng: np.random.Generator, frame_bgr: Picture, strength: float
     frame = np.clip(pixels * 255 + 0.5, 0, 255).astype(np.uint8)
     if rng.random() < 0.5 * strength:
         quality = int(rng.integers(30, 95))
-        _, content = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        decoded = cv2.imdecode(content, cv2.IMREAD_COLOR)
-        frame = np.asarray(decoded, np.uint8)
+        frame = decode_picture(encode_picture(frame, ".jpg", quality=quality), "the scene")
     return frame
 
 

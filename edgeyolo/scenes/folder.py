@@ -7,9 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import cv2
-
 from edgeyolo.atomic import atomic_folder
+from edgeyolo.pictures import encode_picture
 from edgeyolo.scenes.rendering import Difficulty, Scene, render_scene
 from edgeyolo.scenes.symbols import SCENE_CLASSES
 
@@ -52,10 +51,8 @@ def write_scenes(
         for index in range(count):
             scene = render_scene(seed + index, hw, difficulty)
             name = f"{seed + index:08d}.jpg"
-            _, content = cv2.imencode(
-                ".jpg", scene.frame_bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-            )
-            (temporary / "images" / name).write_bytes(content.tobytes())
+            content = encode_picture(scene.frame_bgr, ".jpg", quality=JPEG_QUALITY)
+            (temporary / "images" / name).write_bytes(content)
             _add(document, scene, index + 1, name)
             if progress is not None:
                 progress(index + 1, count)

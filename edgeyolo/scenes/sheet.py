@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeyolo.atomic import write_bytes
+from edgeyolo.pictures import encode_picture
 from edgeyolo.scenes.symbols import SCENE_CLASSES, draw_symbol
 
 # A4 at 150 dots per inch.
@@ -48,5 +49,4 @@ def write_sheet(path: Path) -> None:
     Raises:
         OutputError: The file cannot be written.
     """
-    _, content = cv2.imencode(".png", printable_sheet())
-    write_bytes(path, content.tobytes())
+    write_bytes(path, encode_picture(printable_sheet(), ".png"))

@@ -94,3 +94,32 @@ def test_what_is_no_video_is_refused(quadrants: Quadrants, tmp_path: Path) -> No
     (tmp_path / "notes.doc").write_text("nothing to see")
     with pytest.raises(SourceError, match="not a video"):
         list(predict_source(quadrants(), tmp_path / "notes.doc"))
+
+
+def test_grey_files_get_a_coloured_copy_of_another_kind(
+    quadrants: Quadrants, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "a.pgm"), np.full((64, 64), 200, np.uint8))
+    write_picture(folder / "a.png")
+    found = list(predict_source(quadrants(), folder, save=tmp_path / "out"))
+    assert [frame.name for frame in found] == ["a.pgm", "a.png"]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.pgm.png", "a.png"}
+    copy = cv2.imread(str(tmp_path / "out" / "a.pgm.png"))
+    assert copy is not None
+    assert (copy[..., 0] != copy[..., 2]).any()  # the box is not grey
+    assert capfd.readouterr().err == ""
+
+
+def test_a_picture_that_its_format_cannot_hold_is_one_line(
+    quadrants: Quadrants, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "long.png"), np.full((2, 20_000, 3), 200, np.uint8))
+    (folder / "long.png").rename(folder / "long.webp")  # told by content, as everywhere
+    with pytest.raises(OutputError, match=r"long\.webp: a \.webp file holds at most 16383 pixels"):
+        list(predict_source(quadrants(), folder, save=tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+    assert capfd.readouterr().err == ""
