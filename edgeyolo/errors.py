@@ -104,11 +104,26 @@ def needs(package: str, *, extra: str) -> Iterator[None]:
         raise MissingPackageError(
             f"{package} is not installed; run: pip install 'edgeyolo[{extra}]'"
         ) from error
-    except ImportError as error:
+    # Binary modules fail with more than ImportError: TypeError is a bug of ours, not of theirs.
+    except (ImportError, OSError, AttributeError, RuntimeError, SystemError) as error:
+        if wants_older_numpy(error):
+            raise MissingPackageError(
+                f"{package} was built for numpy 1 and does not load with the numpy here; "
+                f"run: pip install --upgrade 'edgeyolo[{extra}]' (or: pip install 'numpy<2')"
+            ) from error
         raise MissingPackageError(
             f"{package} is installed but does not load ({one_line(error)}); "
             f"reinstall it with: pip install --force-reinstall 'edgeyolo[{extra}]'"
         ) from error
+
+
+def wants_older_numpy(error: BaseException) -> bool:
+    """Whether a binary module failed to load because it was built for numpy 1."""
+    text = str(error)
+    return any(
+        sign in text
+        for sign in ("numpy.core.multiarray failed to import", "_ARRAY_API", "using NumPy 1.x")
+    )
 
 
 def brief(value: object) -> str:

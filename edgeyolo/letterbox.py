@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeyolo.errors import needs
+from edgeyolo.opencv import load_opencv
 from edgeyolo.spec import Alignment, ColorOrder, Layout, Preprocess, Rounding
 
 
@@ -122,8 +122,7 @@ class Letterboxer:
     """
 
     def __init__(self, preprocess: Preprocess, canvas_bgr: NDArray[np.uint8] | None = None) -> None:
-        with needs("OpenCV", extra="opencv"):
-            import cv2  # noqa: F401 - told here, not with the first frame
+        load_opencv()  # told here, not with the first frame
         self.preprocess = preprocess
         if canvas_bgr is None:
             canvas_bgr = np.empty((*preprocess.input_hw, 3), np.uint8)

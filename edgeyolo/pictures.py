@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeyolo.errors import OutputError, SourceError, one_line
+from edgeyolo.opencv import load_opencv
 from edgeyolo.picture_headers import is_cut_off
 from edgeyolo.picture_sizes import check_claimed_size
 
@@ -61,8 +62,7 @@ def decode_picture(content: bytes, name: str, *, ignore_exif: bool = False) -> N
     Raises:
         SourceError: The bytes are empty, cut off or no picture.
     """
-    import cv2
-
+    cv2 = load_opencv()
     if not content:
         raise SourceError(f"{name} is not a picture: it is empty (0 bytes)")
     if is_cut_off(content):

@@ -13,9 +13,11 @@ from pathlib import Path
 from types import TracebackType
 
 from edgeyolo.machine import ROOT
+from edgeyolo.pi_power import PiPower, pi_power
 
 _INTERVAL_S = 0.25
-_NVIDIA_SMI_INTERVAL_S = 2.0
+# nvidia-smi and vcgencmd are processes, which take time of the CPU that is measured.
+_PROCESS_INTERVAL_S = 2.0
 # A clock that fell by a tenth within one comparison makes its figures unequal.
 _NOTABLE_DROP = 0.9
 # nvidia-smi's bits that mean heat or power; idle (1) and application clocks (2) do not.
@@ -52,6 +54,8 @@ class _Seen:
     celsius: list[float] = field(default_factory=list)
     gpu_slow: bool = False
     gpu_watts: float | None = None
+    # What a Raspberry Pi's firmware said at any moment
+    pi_slow: set[str] = field(default_factory=set)
     # (moment, watts), for platforms that show power rather than energy
     watts: list[tuple[float, float]] = field(default_factory=list)
 
@@ -75,9 +79,10 @@ class Sensors:
         )
         self._rails = _rails(root)
         self._nvidia_smi = shutil.which("nvidia-smi") if root == ROOT else None
+        self._power_before = pi_power(root)
         self._throttle_before = self._throttle_count()
         self._cpu_before = self._cpu_times()
-        self._gpu_next_s = 0.0
+        self._gpu_next_s = self._pi_next_s = 0.0
 
     def __enter__(self) -> Sensors:
         self._look()
@@ -108,6 +113,10 @@ class Sensors:
     def report(self) -> SensorReport:
         seen = self._seen
         throttled = []
+        if self._power_before is not None:
+            self._look_at_pi(self._power_before)
+        if seen.pi_slow:
+            throttled.append(f"the Raspberry Pi was slowed down: {', '.join(sorted(seen.pi_slow))}")
         if self._throttle_count() > self._throttle_before:
             throttled.append("the CPU throttled because of heat")
         if _dropped(seen.cpu_mhz):
@@ -160,8 +169,11 @@ class Sensors:
             watts = sum(_milliwatts(*rail) for rail in self._rails) / 1e3
             seen.watts.append((time.monotonic(), watts))
         if self._nvidia_smi and time.monotonic() >= self._gpu_next_s:
-            self._gpu_next_s = time.monotonic() + _NVIDIA_SMI_INTERVAL_S
+            self._gpu_next_s = time.monotonic() + _PROCESS_INTERVAL_S
             self._look_at_gpu(self._nvidia_smi)
+        if self._power_before is not None and time.monotonic() >= self._pi_next_s:
+            self._pi_next_s = time.monotonic() + _PROCESS_INTERVAL_S
+            self._look_at_pi(self._power_before)
 
     def _look_at_gpu(self, nvidia_smi: str) -> None:
         query = "clocks.sm,clocks_throttle_reasons.active,power.draw,temperature.gpu"
@@ -183,6 +195,13 @@ class Sensors:
                 self._seen.watts.append((time.monotonic(), float(watts)))
         if _is_number(celsius):
             self._seen.celsius.append(float(celsius))
+
+    def _look_at_pi(self, before: PiPower) -> None:
+        power = pi_power(self._root)
+        if power is not None:
+            self._seen.pi_slow.update(power.now)
+            # Between two looks; what had been so before cannot be told apart.
+            self._seen.pi_slow.update(set(power.since_start) - set(before.since_start))
 
     def _throttle_count(self) -> float:
         pattern = "sys/devices/system/cpu/cpu[0-9]*/thermal_throttle/*_throttle_count"

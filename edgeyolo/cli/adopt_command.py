@@ -33,6 +33,7 @@ from edgeyolo.spec import Family
 @click.option("--output", type=options.NEW_PATH, help="Artifact folder.")
 @click.option("--force", is_flag=True, help="Write it although the check finds it implausible.")
 @options.json_option
+@options.with_opencv
 def command(
     *,
     file: Path,

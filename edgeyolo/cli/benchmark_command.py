@@ -49,6 +49,7 @@ _PATTERN = "pattern:1280x720"
 @options.device_option
 @options.threads_option
 @options.json_option
+@options.with_opencv
 def command(
     *,
     artifacts: tuple[Path, ...],

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @click.option("--legacy", is_flag=True, help="YOLOX weights of the first release (0.1.0).")
 @int8_options
 @options.json_option
+@options.with_opencv
 def command(
     *,
     checkpoint: Path,

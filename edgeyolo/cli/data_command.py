@@ -38,6 +38,7 @@ _names = click.option("--names", type=options.FILE, help="Class names of bare YO
     help="Most that are listed of each problem.",
 )
 @options.json_option
+@options.with_opencv
 def check(
     *,
     dataset: Path,
@@ -98,6 +99,7 @@ def check(
 )
 @click.option("--closing", is_flag=True, help="As in the last epochs, without mosaics.")
 @click.option("--output", type=options.NEW_PATH, required=True, help="A .png or .jpg file.")
+@options.with_opencv
 def preview(
     *,
     dataset: Path,

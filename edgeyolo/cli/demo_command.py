@@ -33,6 +33,7 @@ from edgeyolo.spec import Backend
     help="Held-out scenes to measure accuracy on.",
 )
 @options.json_option
+@options.with_opencv
 def command(*, output: Path, backends: tuple[Backend, ...], scenes: int, as_json: bool) -> int:
     """Export the embedded detector for every runtime, prove it, measure it, show it. Offline.
 

@@ -28,11 +28,14 @@ def command(*, as_json: bool) -> None:
     click.echo(f"{'edgeyolo':<12}{__version__}, Python {machine.python}")
     click.echo(f"{'machine':<12}{machine.kind.value}: {machine.line()}")
     click.echo(f"{'memory':<12}{machine.memory_free_mb} of {machine.memory_mb} MB free")
-    click.echo(
-        f"{'opencv':<12}{opencv.version}, windows {opencv.windows or 'none'}, "
-        f"GStreamer {'yes' if opencv.gstreamer else 'no'}, "
-        f"FFmpeg {'yes' if opencv.ffmpeg else 'no'}, display {'yes' if opencv.display else 'no'}"
-    )
+    build = "does not load"
+    if opencv is not None:
+        build = (
+            f"{opencv.version}, windows {opencv.windows or 'none'}, "
+            f"GStreamer {'yes' if opencv.gstreamer else 'no'}, FFmpeg "
+            f"{'yes' if opencv.ffmpeg else 'no'}, display {'yes' if opencv.display else 'no'}"
+        )
+    click.echo(f"{'opencv':<12}{build}")
     for report in found.runtimes:
         devices = ", ".join(report.devices) or "no device"
         state = f"{report.version}, {devices}" if report.version else "not installed"

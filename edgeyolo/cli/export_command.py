@@ -77,6 +77,7 @@ from edgeyolo.spec import Backend, Precision
 )
 @int8_options
 @options.json_option
+@options.with_opencv
 def command(
     *,
     checkpoint: Path,

@@ -117,11 +117,31 @@ def main() -> None:
             f"pip install 'edgeyolo[{known[1]}]' (a whole workstation: 'edgeyolo[all]')",
             1,
         )
+    except ImportError as error:
+        broken = _broken_package(error)
+        if broken is None:
+            raise
+        name, extra = broken
+        _fail(
+            f"{name} is installed but does not load ({one_line(error)}); reinstall it with: "
+            f"pip install --force-reinstall 'edgeyolo[{extra}]'",
+            1,
+        )
     except OSError as error:
         name = f"{error.filename}: " if error.filename else ""
         _fail(f"{name}{one_line(error.strerror or error)}", 1)
     except MemoryError:
         _fail("out of memory; use a smaller model, input size or batch", 1)
+
+
+def _broken_package(error: ImportError) -> tuple[str, str] | None:
+    """Name and extra of the package in which an import failed, as far as it is one of ours."""
+    found, trace = None, error.__traceback__
+    while trace is not None:
+        module = str(trace.tb_frame.f_globals.get("__name__", ""))
+        found = PACKAGES.get(module.partition(".")[0], found)
+        trace = trace.tb_next
+    return found
 
 
 def _prepare_streams() -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import click
 
 from edgeyolo.spec import Backend, Precision, check_input_hw
+
+_Given = ParamSpec("_Given")
+_Result = TypeVar("_Result")
 
 EXISTING = click.Path(exists=True, path_type=Path)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -141,3 +146,16 @@ class ByteProgress:
         total = f" of {total_bytes / 1e6:.1f}" if total_bytes else ""
         end = "\n" if finished else ""
         print(f"\r{self._name}: {done_bytes / 1e6:.1f}{total} MB", end=end, file=sys.stderr)
+
+
+def with_opencv(command: Callable[_Given, _Result]) -> Callable[_Given, _Result]:
+    """Say in one line why OpenCV does not load, before modules that import it do."""
+
+    @functools.wraps(command)
+    def checked(*given: _Given.args, **named: _Given.kwargs) -> _Result:
+        from edgeyolo.opencv import load_opencv
+
+        load_opencv()
+        return command(*given, **named)
+
+    return checked

@@ -24,6 +24,7 @@ from edgeyolo.cli import options
 @options.device_option
 @options.threads_option
 @options.json_option
+@options.with_opencv
 def command(
     *,
     artifact: Path,

@@ -30,6 +30,7 @@ def command() -> None:
 )
 @click.option("--output", type=options.NEW_PATH, required=True, help="Folder to write.")
 @options.json_option
+@options.with_opencv
 def render(
     *,
     count: int,
@@ -53,6 +54,7 @@ def render(
 @command.command()
 @click.option("--output", type=options.NEW_PATH, required=True, help="A .png file.")
 @options.json_option
+@options.with_opencv
 def sheet(*, output: Path, as_json: bool) -> None:
     """Write an A4 page with all symbols: print it and hold it in front of a camera."""
     from edgeyolo.scenes.sheet import write_sheet

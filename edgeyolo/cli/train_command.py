@@ -86,6 +86,7 @@ _CACHES = click.Choice(["none", "ram", "disk"])
 @click.option("--no-tensorboard", is_flag=True, help="Write no TensorBoard files.")
 @click.option("--help-config", is_flag=True, help="List every hyper-parameter of MODEL and exit.")
 @options.json_option
+@options.with_opencv
 def command(
     *,
     model: str | None,

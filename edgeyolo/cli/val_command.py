@@ -58,6 +58,7 @@ if TYPE_CHECKING:
 @options.device_option
 @options.threads_option
 @options.json_option
+@options.with_opencv
 def command(
     *,
     model: Path,

@@ -19,6 +19,7 @@ from edgeyolo.cli.export_command import parity_line
 @options.device_option
 @options.threads_option
 @options.json_option
+@options.with_opencv
 def command(
     *,
     artifact: Path,

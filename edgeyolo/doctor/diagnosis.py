@@ -7,10 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeyolo.doctor.findings import Finding, Severity
-from edgeyolo.doctor.opencv_build import OpenCvBuild, opencv_build, opencv_findings
+from edgeyolo.doctor.opencv_build import (
+    OpenCvBuild,
+    opencv_build,
+    opencv_findings,
+    problem_findings,
+)
 from edgeyolo.doctor.packages import installed_packages, package_findings
 from edgeyolo.doctor.precisions import PrecisionSpeed, precision_speeds
 from edgeyolo.machine import ROOT, Machine, MachineKind, this_machine
+from edgeyolo.opencv import opencv_problem
+from edgeyolo.pi_power import pi_power
 from edgeyolo.runtimes.catalog import RUNTIMES
 from edgeyolo.runtimes.session import RuntimeReport
 from edgeyolo.runtimes.tensorrt_doctor import Verdict, diagnose_tensorrt
@@ -21,12 +28,16 @@ _LITTLE_MEMORY_MB = 700
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis:
-    """Everything that was found; warnings do not make it a failure."""
+    """Everything that was found; warnings do not make it a failure.
+
+    Attributes:
+        opencv: ``None`` where it does not load.
+    """
 
     machine: Machine
     runtimes: tuple[RuntimeReport, ...]
     precisions: tuple[PrecisionSpeed, ...]
-    opencv: OpenCvBuild
+    opencv: OpenCvBuild | None
     findings: tuple[Finding, ...]
 
 
@@ -37,12 +48,14 @@ def diagnose() -> Diagnosis:
     tensorrt = next(report for report in reports if report.backend is Backend.TENSORRT)
     # A Jetson's own module; that for RTX has numbers of its own.
     version = tensorrt.version if tensorrt.package == "tensorrt" else None
-    build = opencv_build()
+    problem = opencv_problem()
+    build = None if problem else opencv_build()
     findings = [
         *package_findings(installed_packages(), machine, version),
         *_runtime_findings(reports),
         *_tensorrt_findings(machine),
-        *opencv_findings(build, machine),
+        *problem_findings(problem, machine),
+        *([] if build is None else opencv_findings(build, machine)),
         *machine_findings(machine, ROOT),
     ]
     order = list(reversed(Severity))
@@ -75,6 +88,7 @@ def machine_findings(machine: Machine, root: Path) -> list[Finding]:
             )
         )
     findings += _clock_findings(machine, root)
+    findings += _power_findings(root)
     for pattern, group in (("dev/video*", "video"), ("dev/dri/renderD*", "render")):
         closed = [path for path in sorted(root.glob(pattern)) if not _may_use(path)]
         if closed:
@@ -106,13 +120,31 @@ def _clock_findings(machine: Machine, root: Path) -> list[Finding]:
     return [Finding("clocks", Severity.NOTE, text, fix)]
 
 
+def _power_findings(root: Path) -> list[Finding]:
+    """A Raspberry Pi whose supply is weak or that is too hot."""
+    power = pi_power(root)
+    if power is None:
+        return []
+    if not power.now and not power.since_start:
+        return [Finding("power", Severity.OK, "no under-voltage and no throttling since the start")]
+    told = power.now or power.since_start
+    text = f"the board is slowed down now: {', '.join(told)}"
+    if not power.now:
+        text = f"the board was slowed down since its start: {', '.join(told)}"
+    fix = "a fan or heat sink"
+    if "under-voltage" in told:
+        fix = "a supply of 5 V and 3 A (Pi 4) or 5 A (Pi 5), and a short cable"
+    return [Finding("power", Severity.WARNING, f"{text}; measured times mislead", fix)]
+
+
 def _runtime_findings(reports: tuple[RuntimeReport, ...]) -> list[Finding]:
     """Packages that are installed but do not load."""
     return [
         Finding(
             str(report.backend),
             Severity.WARNING,
-            f"{report.package} {report.version or ''} does not load: {report.note}",
+            # Behind the semicolon is what to do.
+            report.note.partition(";")[0],
             f"pip install --force-reinstall {report.package}",
         )
         for report in reports

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from edgeyolo.doctor.findings import Finding, Severity
 from edgeyolo.machine import Machine, MachineKind
+from edgeyolo.opencv import JETSON_OPENCV, OpenCvProblem, load_opencv
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +31,12 @@ class OpenCvBuild:
 
 
 def opencv_build(environment: Mapping[str, str] = os.environ) -> OpenCvBuild:
-    """Ask OpenCV itself."""
-    import cv2
+    """Ask OpenCV itself.
 
+    Raises:
+        MissingPackageError: It does not load; :func:`edgeyolo.opencv.opencv_problem` says why.
+    """
+    cv2 = load_opencv()
     return read_build(cv2.__version__, cv2.getBuildInformation(), environment)
 
 
@@ -50,6 +54,17 @@ def read_build(version: str, text: str, environment: Mapping[str, str]) -> OpenC
     )
 
 
+def problem_findings(problem: OpenCvProblem | None, machine: Machine) -> list[Finding]:
+    """That OpenCV does not load, where that is so."""
+    if problem is None:
+        return []
+    fix = problem.fix
+    if problem.text.endswith("is not installed") and machine.kind is MachineKind.JETSON:
+        fix = JETSON_OPENCV
+    text = f"{problem.text}; nothing that reads or draws pictures works"
+    return [Finding("opencv", Severity.WARNING, text, fix)]
+
+
 def opencv_findings(build: OpenCvBuild, machine: Machine) -> list[Finding]:
     """What of it bears on cameras and windows."""
     findings = []
@@ -59,7 +74,9 @@ def opencv_findings(build: OpenCvBuild, machine: Machine) -> list[Finding]:
                 "opencv",
                 Severity.WARNING,
                 f"OpenCV {build.version} has no FFmpeg: videos and RTSP streams do not open",
-                "pip install --force-reinstall opencv-python",
+                JETSON_OPENCV
+                if machine.kind is MachineKind.JETSON
+                else "pip install --force-reinstall opencv-python",
             )
         )
     if not build.gstreamer and machine.kind in (MachineKind.JETSON, MachineKind.RASPBERRY_PI):
@@ -75,7 +92,9 @@ def opencv_findings(build: OpenCvBuild, machine: Machine) -> list[Finding]:
         )
     if build.windows is None:
         text = f"OpenCV {build.version} is built without windows; edgeyolo camera runs headless"
-        findings.append(Finding("opencv", Severity.NOTE, text, "pip install opencv-python"))
+        # On a Jetson the wheel would hide an OpenCV with GStreamer.
+        fix = JETSON_OPENCV if machine.kind is MachineKind.JETSON else "pip install opencv-python"
+        findings.append(Finding("opencv", Severity.NOTE, text, fix))
     elif not build.display:
         text = "no display in this session (DISPLAY is not set); edgeyolo camera runs headless"
         findings.append(Finding("display", Severity.NOTE, text))

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from edgeyolo.doctor.findings import Finding, Severity
 from edgeyolo.machine import Machine, MachineKind
+from edgeyolo.opencv import JETSON_OPENCV
 
 OPENCV_WHEELS = (
     "opencv-python",
@@ -23,6 +24,8 @@ _JETPACKS = (
     ("36.2", "JetPack 6.0", "8.6"),
     ("36.3", "JetPack 6.0", "8.6"),
     ("36.", "JetPack 6.1 or 6.2", "10.3"),
+    ("38.", "JetPack 7.0 or 7.1", "10.13"),
+    ("39.2", "JetPack 7.2", "10.16"),
 )
 # Below the first, MLAS and OpenVINO lack what the exported files use.
 _OLDEST = {"onnxruntime": (1, 20), "openvino": (2025, 0), "ai-edge-litert": (2, 1)}
@@ -49,7 +52,7 @@ def package_findings(
         tensorrt_version: Of the module that imports, which on a Jetson is not a pip package.
     """
     findings = [
-        *_opencv(installed),
+        *_opencv(installed, machine),
         *_tflite(installed),
         *_onnxruntime(installed),
         *_too_old(installed),
@@ -82,17 +85,20 @@ def jetpack_of(l4t: str) -> tuple[str, str] | None:
     return None
 
 
-def _opencv(installed: Mapping[str, str]) -> list[Finding]:
+def _opencv(installed: Mapping[str, str], machine: Machine) -> list[Finding]:
     wheels = [name for name in OPENCV_WHEELS if name in installed]
     if len(wheels) < 2:
         return []
+    # On a Jetson any wheel would hide JetPack's OpenCV.
+    on_jetson = machine.kind is MachineKind.JETSON
+    install = JETSON_OPENCV if on_jetson else "pip install opencv-python"
     return [
         Finding(
             "opencv",
             Severity.WARNING,
             f"{' and '.join(wheels)} are installed together; they overwrite each other's cv2, and "
             "which one works is chance",
-            f"pip uninstall -y {' '.join(wheels)} && pip install opencv-python",
+            f"pip uninstall -y {' '.join(wheels)} && {install}",
         )
     ]
 

@@ -14,10 +14,17 @@ from click.testing import CliRunner
 from edgeyolo.cli.main import group
 from edgeyolo.doctor.diagnosis import machine_findings
 from edgeyolo.doctor.findings import Finding, Severity
-from edgeyolo.doctor.opencv_build import opencv_build, opencv_findings, read_build
-from edgeyolo.doctor.packages import installed_packages, numbers, package_findings
+from edgeyolo.doctor.opencv_build import (
+    opencv_build,
+    opencv_findings,
+    problem_findings,
+    read_build,
+)
+from edgeyolo.doctor.packages import installed_packages, jetpack_of, numbers, package_findings
 from edgeyolo.doctor.precisions import Speed, precision_speeds
 from edgeyolo.machine import CpuFeature, Machine, MachineKind, this_machine
+from edgeyolo.opencv import OpenCvProblem
+from edgeyolo.pi_power import PiPower, pi_power
 from edgeyolo.runtimes.session import RuntimeReport
 from edgeyolo.spec import Backend, Precision
 
@@ -110,6 +117,25 @@ def test_the_successor_makes_tflite_runtime_harmless() -> None:
 def test_a_machine_without_any_runtime_is_told_what_to_install() -> None:
     (finding,) = warnings(package_findings({"numpy": "2.4.0"}, this_machine()))
     assert "edgeyolo[onnx]" in finding.fix
+
+
+@pytest.mark.parametrize(
+    ("l4t", "jetpack", "tensorrt"),
+    [
+        ("35.4.1", "JetPack 5", "8.5"),
+        ("36.3.0", "JetPack 6.0", "8.6"),
+        ("36.4.3", "JetPack 6.1 or 6.2", "10.3"),
+        ("38.2.0", "JetPack 7.0 or 7.1", "10.13"),
+        ("38.4.0", "JetPack 7.0 or 7.1", "10.13"),
+        ("39.2.0", "JetPack 7.2", "10.16"),
+    ],
+)
+def test_a_jetpack_and_its_tensorrt_are_known(l4t: str, jetpack: str, tensorrt: str) -> None:
+    assert jetpack_of(l4t) == (jetpack, tensorrt)
+    board = replace(ORIN, l4t=l4t)
+    assert warnings(package_findings(SOUND, board, f"{tensorrt}.1.2")) == []
+    (finding,) = warnings(package_findings(SOUND, board, "9.9.9"))
+    assert f"{jetpack} (L4T {l4t}) comes with TensorRT {tensorrt}, but" in finding.text
 
 
 @pytest.mark.parametrize(("version", "is_wrong"), [("10.3.0", False), ("10.13.2.6", True)])
@@ -205,6 +231,61 @@ def test_a_jetson_with_moving_clocks_is_told_how_to_fix_them(tmp_path: Path) -> 
     assert "jetson_clocks" in finding.fix
     governor.write_text("performance\n")
     assert machine_findings(replace(ORIN, memory_free_mb=4000), tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("bits", "told", "fix"),
+    [
+        ("50005", "slowed down now: under-voltage, throttled", "supply"),
+        ("50000", "since its start: under-voltage, throttled", "supply"),
+        ("e0008", "slowed down now: soft temperature limit", "fan"),
+    ],
+)
+def test_a_weak_supply_or_heat_of_a_raspberry_pi_is_a_warning(
+    tmp_path: Path, bits: str, told: str, fix: str
+) -> None:
+    file = tmp_path / "sys/devices/platform/soc/soc:firmware/get_throttled"
+    file.parent.mkdir(parents=True)
+    file.write_text(f"{bits}\n")
+    (finding,) = machine_findings(replace(this_machine(), memory_free_mb=4000), tmp_path)
+    assert told in finding.text
+    assert fix in finding.fix
+    file.write_text("0\n")
+    (finding,) = machine_findings(replace(this_machine(), memory_free_mb=4000), tmp_path)
+    assert finding.severity is Severity.OK
+
+
+def test_a_raspberry_pi_is_asked_through_vcgencmd(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "vcgencmd"
+    program.write_text("#!/bin/sh\necho throttled=0x50002\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert pi_power() == PiPower(("clock capped",), ("under-voltage", "throttled"))
+    program.write_text("#!/bin/sh\necho VCHI initialization failed; exit 255\n")
+    assert pi_power() is None
+
+
+def test_a_raspberry_pi_of_the_upstream_kernel_tells_under_voltage(tmp_path: Path) -> None:
+    chip = tmp_path / "sys/class/hwmon/hwmon2"
+    chip.mkdir(parents=True)
+    (chip / "name").write_text("rpi_volt\n")
+    (chip / "in0_lcrit_alarm").write_text("1\n")
+    assert pi_power(tmp_path) == PiPower(("under-voltage",), ())
+    (chip / "in0_lcrit_alarm").write_text("0\n")
+    assert pi_power(tmp_path) == PiPower((), ())
+
+
+def test_opencv_for_a_jetson_comes_from_apt() -> None:
+    (missing,) = problem_findings(OpenCvProblem("OpenCV is not installed", "pip"), ORIN)
+    headless = opencv_findings(
+        read_build("4.8.0", BUILD.format(gui="NONE", ffmpeg="NO", gstreamer="YES"), {}), ORIN
+    )
+    both = package_findings({**SOUND, "opencv-python-headless": "4.12.0"}, ORIN)
+    for finding in (missing, *headless, *(one for one in both if one.subject == "opencv")):
+        assert "apt install python3-opencv" in finding.fix
+        assert "pip install" not in finding.fix
 
 
 def test_a_camera_that_may_not_be_opened_is_a_warning(tmp_path: Path) -> None:

@@ -86,6 +86,25 @@ def test_the_input_rail_of_a_jetson_becomes_watts(tmp_path: Path) -> None:
         assert meter.watts() == pytest.approx(6.0)
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ("0", "50005", "the Raspberry Pi was slowed down: throttled, under-voltage"),
+        ("0", "20000", "the Raspberry Pi was slowed down: clock capped"),
+        ("80000", "80008", "the Raspberry Pi was slowed down: soft temperature limit"),
+        ("50000", "50000", None),
+    ],
+)
+def test_a_raspberry_pi_that_is_slowed_down_while_it_is_measured_is_noticed(
+    tmp_path: Path, before: str, after: str, told: str | None
+) -> None:
+    file = "sys/devices/platform/soc/soc:firmware/get_throttled"
+    write(tmp_path, {file: before})
+    with Sensors(tmp_path) as sensors:
+        write(tmp_path, {file: after})
+        assert sensors.report().throttled == ((told,) if told else ())
+
+
 def test_a_machine_that_shows_nothing_gives_nothing(tmp_path: Path) -> None:
     with Sensors(tmp_path) as sensors:
         meter = sensors.meter()
