@@ -131,6 +131,8 @@ class BuildTarget:
         driver: Version of the CUDA driver, or ``None`` where built without one.
         platform: ``"x86_64"``, ``"aarch64"``.
         system: ``"Linux"``, ``"Windows"``.
+        multiprocessors: Of the GPU, which tells Jetsons of one name apart; ``None`` where the
+            engine is portable, or older than this field.
     """
 
     module: str
@@ -140,6 +142,7 @@ class BuildTarget:
     driver: str | None
     platform: str
     system: str
+    multiprocessors: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

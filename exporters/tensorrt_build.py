@@ -186,7 +186,8 @@ def _served(target: contracts.BuildTarget) -> str:
 def _timings(folder: Path | None, target: contracts.BuildTarget) -> Path | None:
     if folder is None:
         return None
-    name = f"{target.module}-{target.version}-{target.gpu or 'any'}.timings"
+    gpu = f"{target.gpu}-{target.multiprocessors}" if target.gpu else "any"
+    name = f"{target.module}-{target.version}-{gpu}.timings"
     return folder / name.replace(" ", "_").replace("/", "_")
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from edgeyolo.errors import BackendError, one_line
 
 _NO_DEVICE = 100
-_MAJOR, _MINOR, _INTEGRATED = 75, 76, 18
+_MAJOR, _MINOR, _INTEGRATED, _MULTIPROCESSORS = 75, 76, 18, 16
 _NON_BLOCKING_STREAM = 1
 _THREAD_LOCAL_CAPTURE = 1
 # Sleep instead of spinning while waiting, and keep no times.
@@ -66,7 +66,10 @@ class Gpu:
     """A device that the driver offers.
 
     Attributes:
+        name: ``"Tesla T4"``; ``"Orin"`` on every Jetson of that kind, AGX, NX and Nano.
         compute_capability: ``"8.7"``.
+        multiprocessors: How many are switched on, which tells those apart; on a Jetson the power
+            mode decides, too.
         driver: CUDA version of the driver, ``"12.6"``.
         shares_memory: True where CPU and GPU use the same memory (Jetson).
     """
@@ -74,6 +77,7 @@ class Gpu:
     index: int
     name: str
     compute_capability: str
+    multiprocessors: int
     driver: str
     shares_memory: bool
 
@@ -141,6 +145,7 @@ class Cuda:
             index=index,
             name=name.value.decode(errors="replace"),
             compute_capability=f"{self._attribute(_MAJOR)}.{self._attribute(_MINOR)}",
+            multiprocessors=self._attribute(_MULTIPROCESSORS),
             driver=f"{version.value // 1000}.{version.value % 1000 // 10}",
             shares_memory=bool(self._attribute(_INTEGRATED)),
         )

@@ -21,6 +21,7 @@ _COMPARED = {
     "version": "version",
     "gpu": "GPU",
     "compute_capability": "compute capability",
+    "multiprocessors": "multiprocessors",
     "platform": "processor",
     "system": "operating system",
 }
@@ -44,6 +45,7 @@ def this_target(trt: TensorRt, gpu: Gpu | None) -> BuildTarget:
         driver=gpu.driver if gpu else None,
         platform=platform.machine(),
         system=platform.system(),
+        multiprocessors=gpu.multiprocessors if gpu and not trt.is_rtx else None,
     )
 
 

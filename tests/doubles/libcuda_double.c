@@ -1,6 +1,6 @@
 /* The functions of libcuda that edgeyolo calls, on host memory: the calling convention is real,
    the GPU is not. DOUBLE_CUDA_DEVICES sets how many GPUs there are (default 1),
-   DOUBLE_CUDA_CAPABILITY what they are (default 8.7). Everything that
+   DOUBLE_CUDA_CAPABILITY what they are (default 8.7), DOUBLE_CUDA_MULTIPROCESSORS how large (8). Everything that
    is allocated is counted, so that a leak or a double free shows. */
 #include <stdint.h>
 #include <stdlib.h>
@@ -29,6 +29,10 @@ static int devices(void) {
     const char *text = getenv("DOUBLE_CUDA_DEVICES");
     return text ? atoi(text) : 1;
 }
+static int multiprocessors(void) {
+    const char *text = getenv("DOUBLE_CUDA_MULTIPROCESSORS");
+    return text ? atoi(text) : 8;
+}
 CUresult cuInit(unsigned flags) {
     if (flags) return INVALID_VALUE;
     if (!devices()) return NO_DEVICE;
@@ -48,7 +52,7 @@ CUresult cuDeviceGetAttribute(int *value, int attribute, int device) {
     const char *text = getenv("DOUBLE_CUDA_CAPABILITY");
     if (!text) text = "8.7";
     *value = attribute == 75 ? text[0] - '0' : attribute == 76 ? text[2] - '0'
-           : attribute == 18 ? 1 : -1;
+           : attribute == 18 ? 1 : attribute == 16 ? multiprocessors() : -1;
     return 0;
 }
 CUresult cuDevicePrimaryCtxRetain(void **context, int device) {

@@ -103,6 +103,7 @@ def test_an_artifact_is_built_loaded_and_run_on_every_version(
         driver="12.6",
         platform=os.uname().machine,
         system="Linux",
+        multiprocessors=8,
     )
     assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".timings"]
     with load(tmp_path / "tiny") as predictor:
@@ -125,7 +126,7 @@ def test_timings_that_cannot_be_kept_cost_no_engine(
     monkeypatch.setitem(sys.modules, "tensorrt", recorded_tensorrt("10.3.0", libcuda))
     ready(tmp_path / "tiny")
     (tmp_path / "a-file").touch()
-    name = "tensorrt-10.3.0-Double_GPU.timings"
+    name = "tensorrt-10.3.0-Double_GPU-8.timings"
     (tmp_path / "a-folder" / name / "full").mkdir(parents=True)
     result = build(BuildRequest(folder=tmp_path / "tiny", timing_cache=tmp_path / cache))
     assert "kernel timings were not kept: cannot write" in result.engine.warnings[-1]
@@ -208,6 +209,21 @@ def test_rtx_builds_for_turing_alone_where_that_is_the_gpu(
     build(BuildRequest(folder=tmp_path / "tiny", module=rtx))
     turing = load_artifact(tmp_path / "tiny").contract.build_target
     assert turing == dataclasses.replace(everywhere, compute_capability="7.5", driver="12.6")
+
+
+def test_an_orin_nano_is_no_orin_nx_though_both_are_called_orin(
+    libcuda: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", recorded_tensorrt("10.3.0", libcuda))
+    ready(tmp_path / "tiny")
+    build(BuildRequest(folder=tmp_path / "tiny"))
+    monkeypatch.setenv("DOUBLE_CUDA_MULTIPROCESSORS", "4")
+    with pytest.raises(BuildTargetError, match=r"\(multiprocessors 8, here 4\); rebuild it here"):
+        load(tmp_path / "tiny")
+    contract = json.loads((tmp_path / "tiny/artifact.json").read_text())
+    del contract["build_target"]["multiprocessors"]
+    (tmp_path / "tiny/artifact.json").write_text(json.dumps(contract))
+    load(tmp_path / "tiny").close()
 
 
 def test_building_again_replaces_the_engine_even_a_damaged_one(rtx: str, tmp_path: Path) -> None:
