@@ -9,6 +9,8 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from ctypes import POINTER, byref, c_char_p, c_int, c_size_t, c_uint, c_uint64, c_void_p
 from dataclasses import dataclass
 from typing import Any
@@ -300,12 +302,23 @@ class CapturedGraph:
         self._graph = c_void_p()
         self._executable = c_void_p()
 
-    def begin(self, stream: Stream) -> None:
-        # Thread-local: another thread's allocations must not break the recording.
-        self._cuda.call("cuStreamBeginCapture_v2", c_void_p(stream.handle), _THREAD_LOCAL_CAPTURE)
+    def record(self, stream: Stream, work: Callable[[], None]) -> None:
+        """Record what *work* gives to *stream*.
 
-    def end(self, stream: Stream) -> None:
-        self._cuda.call("cuStreamEndCapture", c_void_p(stream.handle), byref(self._graph))
+        Raises:
+            BackendError: *work* failed, or does what cannot be recorded; the stream is usable.
+        """
+        handle = c_void_p(stream.handle)
+        # Thread-local: another thread's allocations must not break the recording.
+        self._cuda.call("cuStreamBeginCapture_v2", handle, _THREAD_LOCAL_CAPTURE)
+        try:
+            work()
+        except BaseException:
+            # Ends the recording, which may be invalid by now: the first error is the one to see.
+            with suppress(BackendError):
+                self._cuda.call("cuStreamEndCapture", handle, byref(self._graph))
+            raise
+        self._cuda.call("cuStreamEndCapture", handle, byref(self._graph))
         self._cuda.call(
             "cuGraphInstantiateWithFlags", byref(self._executable), self._graph, c_uint64(0)
         )

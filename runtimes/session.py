@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -92,6 +93,25 @@ class AsyncSession(Protocol):
         Raises:
             BackendError: The vendor library failed on that batch.
             RuntimeError: Nothing is under way: a mistake of the caller.
+        """
+
+
+@runtime_checkable
+class ResidentSession(Protocol):
+    """A session whose input can lie where the network reads it: in the memory of a GPU."""
+
+    def resident(self, batch: NDArray[Any]) -> Callable[[], None]:
+        """The vendor's bare call, for measuring: nothing is copied to or from the host.
+
+        Args:
+            batch: As for ``run``; copied to the device now.
+
+        Returns:
+            Runs the network once on that batch and waits for it; valid until the session is used
+            in another way.
+
+        Raises:
+            BackendError: The vendor library failed.
         """
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -77,6 +77,7 @@ class TensorRtSession:
         self._listeners: dict[str, tuple[ShapeListener, Any]] = {}
         self._free: deque[_Slot] = deque()
         self._under_way: deque[_Slot] = deque()
+        self._graphs: list[CapturedGraph] = []
         # What was allocated, in order; close() frees it backwards.
         self._owned: list[Stream | Event | DeviceMemory | PinnedMemory] = []
         try:
@@ -117,6 +118,22 @@ class TensorRtSession:
             memory.array[: 4 * int(np.prod(shape))].view(np.float32).reshape(shape)
             for memory, shape in zip(slot.outputs, slot.shapes, strict=True)
         )
+
+    def resident(self, batch: NDArray[Any]) -> Callable[[], None]:
+        """The engine's own call on memory of the GPU; see ``ResidentSession``."""
+        if self._under_way:
+            raise RuntimeError("calls are under way; collect them first")
+        self.run(batch)
+        graph = self._captured(self._execute) if self._replays else None
+
+        def call() -> None:
+            if graph is not None:
+                graph.launch(self._stream)
+            else:
+                self._execute()
+            self._stream.wait()
+
+        return call
 
     def close(self) -> None:
         if self._context is None:
@@ -161,9 +178,9 @@ class TensorRtSession:
 
     def _forget_graphs(self) -> None:
         for slot in (*self._free, *self._under_way):
-            if slot.graph is not None:
-                slot.graph.close()
-                slot.graph = None
+            slot.graph = None
+        while self._graphs:
+            self._graphs.pop().close()
 
     @property
     def _picture_nbytes(self) -> int:
@@ -213,7 +230,7 @@ class TensorRtSession:
     def _set_batch(self, count: int) -> None:
         if count == self._batch:
             return
-        if any(slot.graph for slot in (*self._free, *self._under_way)):
+        if self._graphs:
             # A graph holds the context as it was for the old shape.
             self._stream.wait()
             self._forget_graphs()
@@ -233,16 +250,28 @@ class TensorRtSession:
             # TensorRT does deferred work in the first call of a shape: that one runs normally.
             self._enqueue(slot, count)
             self._stream.wait()
-            graph = CapturedGraph(self._cuda)
-            graph.begin(self._stream)
-            try:
-                self._enqueue(slot, count)
-            finally:
-                graph.end(self._stream)
-            slot.graph = graph
+            slot.graph = self._captured(lambda: self._enqueue(slot, count))
+
+    def _captured(self, work: Callable[[], None]) -> CapturedGraph:
+        graph = CapturedGraph(self._cuda)
+        try:
+            graph.record(self._stream, work)
+        except BaseException:
+            graph.close()
+            raise
+        self._graphs.append(graph)
+        return graph
 
     def _enqueue(self, slot: _Slot, count: int) -> None:
         self._stream.upload(slot.input, self._input, count * self._picture_nbytes)
+        self._execute()
+        slot.shapes = self._shapes()
+        for memory, pinned, shape in zip(self._outputs, slot.outputs, slot.shapes, strict=True):
+            if nbytes := 4 * int(np.prod(shape)):
+                self._stream.download(memory, pinned, nbytes)
+
+    def _execute(self) -> None:
+        """Enqueue the engine's work, between the copies."""
         _, log = logger_of(self._trt)
         with log.collecting():
             done = self._context.execute_async_v3(self._stream.handle)
@@ -251,10 +280,6 @@ class TensorRtSession:
             raise BackendError(
                 f"{self._trt} could not run: {one_line(problem or 'no reason given')}"
             )
-        slot.shapes = self._shapes()
-        for memory, pinned, shape in zip(self._outputs, slot.outputs, slot.shapes, strict=True):
-            if nbytes := 4 * int(np.prod(shape)):
-                self._stream.download(memory, pinned, nbytes)
 
     def _shapes(self) -> tuple[tuple[int, ...], ...]:
         return tuple(

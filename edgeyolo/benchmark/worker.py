@@ -43,6 +43,7 @@ from edgeyolo.drawing import draw
 from edgeyolo.errors import EdgeYoloError
 from edgeyolo.pictures import encode_picture
 from edgeyolo.predictor import load, locate
+from edgeyolo.runtimes.session import ResidentSession
 
 _JPEG_QUALITY = 80
 
@@ -87,11 +88,19 @@ class Worker:
         if request.turn is Turn.STAGES:
             return self._stages(request.seconds)
         if request.turn is Turn.BARE:
-            return _repeated(request, lambda _: self._predictor.session.run(self._tensor))
+            bare = self._bare_call()
+            return _repeated(request, lambda _: bare())
         frames = self._frames_bgr
         return _repeated(
             request, lambda index: self._predictor.predict(frames[index % len(frames)])
         )
+
+    def _bare_call(self) -> Callable[[], object]:
+        """The network alone, on a tensor that lies where the network reads it."""
+        session = self._predictor.session
+        if isinstance(session, ResidentSession):
+            return session.resident(self._tensor)
+        return lambda: session.run(self._tensor)
 
     def _stages(self, seconds: float) -> Times:
         predictor, settings = self._predictor, self._predictor.settings()

@@ -1,7 +1,7 @@
 /* The functions of libcuda that edgeyolo calls, on host memory: the calling convention is real,
    the GPU is not. DOUBLE_CUDA_DEVICES sets how many GPUs there are (default 1),
    DOUBLE_CUDA_CAPABILITY what they are (default 8.7), DOUBLE_CUDA_MULTIPROCESSORS how large (8). Everything that
-   is allocated is counted, so that a leak or a double free shows. */
+   is allocated is counted, so that a leak or a double free shows; so are the copies made. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,13 +9,14 @@
 typedef int CUresult;
 enum { INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, INVALID_HANDLE = 400 };
 
-static int live_allocations, live_streams, live_graphs, retained, initialised, current;
+static int live_allocations, live_streams, live_graphs, retained, initialised, current, copies;
 
 typedef struct { void *to; const void *from; size_t n; void (*callback)(void); } Work;
 typedef struct { Work *work; int count; } Graph;
 static Graph *capturing;
 
 int double_live(void) { return live_allocations + live_streams + live_graphs + retained; }
+int double_copies(void) { return copies; }
 int double_capturing(void) { return capturing != NULL; }
 
 static CUresult record(Work work) {
@@ -83,6 +84,7 @@ static CUresult copy(void *to, const void *from, size_t n, void *stream) {
     if (!stream || !to || !from) return INVALID_HANDLE;
     if (capturing) return record((Work){to, from, n, NULL});
     memcpy(to, from, n);
+    copies++;
     return 0;
 }
 CUresult cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t n, void *stream) {
@@ -136,7 +138,7 @@ CUresult cuGraphLaunch(void *executable, void *stream) {
     for (int i = 0; i < graph->count; i++) {
         Work work = graph->work[i];
         if (work.callback) work.callback();
-        else memcpy(work.to, work.from, work.n);
+        else memcpy(work.to, work.from, work.n), copies++;
     }
     return 0;
 }

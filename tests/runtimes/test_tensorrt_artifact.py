@@ -18,6 +18,8 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from edgeyolo.artifact import Artifact, load_artifact, save_artifact
+from edgeyolo.benchmark.messages import Open, Run, Times, Turn
+from edgeyolo.benchmark.worker import Worker
 from edgeyolo.contract import BuildTarget, Thresholds, encode
 from edgeyolo.errors import (
     ArtifactError,
@@ -117,6 +119,30 @@ def test_an_artifact_is_built_loaded_and_run_on_every_version(
     session = onnxruntime.InferenceSession(str(network), providers=["CPUExecutionProvider"])
     for found, wanted in zip(outputs, session.run(None, {"images": FRAME[None]}), strict=True):
         assert_array_equal(found, wanted)
+
+
+def test_the_benchmark_measures_bare_without_copies_and_the_stages_with_them(
+    libcuda: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", recorded_tensorrt("10.3.0", libcuda))
+    ready(tmp_path / "tiny")
+    build(BuildRequest(folder=tmp_path / "tiny"))
+    source = "pattern:64x48#2"
+    worker = Worker(Open(str(tmp_path / "tiny"), source, frames=2, device="auto", threads=None))
+
+    def copies_and_calls(turn: Turn, stage: str) -> tuple[int, int]:
+        before = libcuda.double_copies()
+        answer = worker.answer(Run(turn, 0.05))
+        assert isinstance(answer, Times)
+        return libcuda.double_copies() - before, len(answer.times_ms[stage])
+
+    per_call = 3  # a picture to the GPU, boxes and scores from it
+    copies, calls = copies_and_calls(Turn.BARE, "bare")
+    assert calls > 1
+    assert copies == per_call, "only the picture's first call"
+    copies, calls = copies_and_calls(Turn.STAGES, "network")
+    assert copies == per_call * (calls + 1)
+    worker._predictor.close()
 
 
 @pytest.mark.parametrize("cache", ["a-file/cache", "a-folder"])

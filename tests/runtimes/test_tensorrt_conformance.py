@@ -39,7 +39,7 @@ from edgeyolo.exporters.tensorrt_builder import (
 )
 from edgeyolo.exporters.tensorrt_flags import Typing, choose_flags
 from edgeyolo.runtimes.cuda_driver import Cuda
-from edgeyolo.runtimes.session import AsyncSession, SessionOptions
+from edgeyolo.runtimes.session import AsyncSession, ResidentSession, SessionOptions
 from edgeyolo.runtimes.tensorrt_adapter import TensorRtRuntime
 from edgeyolo.runtimes.tensorrt_modules import TensorRt, pick_tensorrt
 from edgeyolo.runtimes.tensorrt_session import TensorRtSession
@@ -318,6 +318,55 @@ def test_a_cuda_graph_replays_the_same_results(version: str, libcuda: Any) -> No
     executed = trt.module.calls.count("IExecutionContext.execute_async_v3")
     session.run(batch)
     assert trt.module.calls.count("IExecutionContext.execute_async_v3") == executed, "not replayed"
+    session.close()
+
+
+@pytest.mark.parametrize("cuda_graph", [False, True])
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_bare_call_runs_the_engine_and_copies_nothing(
+    version: str, cuda_graph: bool, libcuda: Any
+) -> None:
+    trt = trt_of(version, libcuda)
+    network = network_for(trt, Precision.FP32, None)
+    plan = built(trt, Precision.FP32, batch=DYNAMIC).plan
+    contract = tiny_contract("network.engine", batch=None)
+    session = opened(trt, plan, contract, cuda_graph=cuda_graph)
+    assert isinstance(session, ResidentSession)
+    work = trt.module.IExecutionContext._work
+    runs: list[Any] = []
+    trt.module.IExecutionContext._work = lambda self: (runs.append(self), work(self))
+    for count in (2, 1):
+        call = session.resident(pictures(count, seed=8))
+        copied, ran = libcuda.double_copies(), len(runs)
+        for _ in range(3):
+            call()
+        assert (libcuda.double_copies() - copied, len(runs) - ran) == (0, 3)
+    batch = pictures(2, seed=9)
+    assert_array_equal(session.run(batch)[1], by_onnxruntime(network, batch)[1])
+    session.submit(batch, 0)
+    with pytest.raises(RuntimeError, match="under way"):
+        session.resident(batch)
+    session.close()
+
+
+def test_a_graph_that_cannot_be_recorded_leaves_the_first_error_and_nothing_allocated(
+    libcuda: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trt = trt_of("10.3.0", libcuda)
+    plan = built(trt, Precision.FP32).plan
+    session = opened(trt, plan, tiny_contract("network.engine"), cuda_graph=True)
+    context = trt.module.IExecutionContext
+    real = context.execute_async_v3
+    monkeypatch.setattr(
+        context,
+        "execute_async_v3",
+        lambda self, stream: not libcuda.double_capturing() and real(self, stream),
+    )
+    for _ in range(2):
+        with pytest.raises(BackendError, match="could not run"):
+            session.run(pictures(1))
+    monkeypatch.setattr(context, "execute_async_v3", real)
+    assert session.run(pictures(1))[1].shape == (1, 16, CLASSES), "it still works"
     session.close()
 
 
