@@ -39,7 +39,7 @@ def _head(report: BenchmarkReport) -> str:
     return (
         "<h1>edgeyolo benchmark</h1>"
         f'<p class="soft">{escape(report.created)} · {escape(report.machine.line())}</p>'
-        f'<p class="soft">{report.frames} frames of {escape(report.request.source)} '
+        f'<p class="soft">{report.frames} frames of {escape(report.source)} '
         f"({width}×{height}), {report.request.rounds} rounds in turns, "
         f"{report.request.seconds:g} s each</p>{warnings}"
     )

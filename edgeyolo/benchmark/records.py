@@ -14,6 +14,7 @@ from edgeyolo.benchmark.sensors import SensorReport
 from edgeyolo.contract import Contract
 from edgeyolo.errors import UnsupportedError
 from edgeyolo.machine import Machine
+from edgeyolo.sources.redact import redact
 
 STAGES = ("prepare", "network", "finish")
 
@@ -180,6 +181,11 @@ class BenchmarkReport:
     frame_hw: tuple[int, int]
     frames: int
     artifacts: tuple[ArtifactFigures, ...]
+
+    @property
+    def source(self) -> str:
+        """What the frames are from, without credentials."""
+        return redact(self.request.source)
 
     @property
     def warnings(self) -> tuple[str, ...]:

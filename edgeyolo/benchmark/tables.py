@@ -26,7 +26,7 @@ def as_text(report: BenchmarkReport) -> str:
     request = report.request
     lines = [
         report.machine.line(),
-        f"{report.frames} frames of {request.source} ({width}x{height}), {request.rounds} rounds, "
+        f"{report.frames} frames of {report.source} ({width}x{height}), {request.rounds} rounds, "
         f"{request.seconds:g} s a turn, threads {request.threads or 'as the vendor likes'}",
         "",
         *_aligned(_speed_rows(report)),
@@ -57,7 +57,7 @@ def as_dict(report: BenchmarkReport) -> dict[str, Any]:
         "machine": msgspec.to_builtins(report.machine),
         "sensors": msgspec.to_builtins(report.sensors),
         "versions": report.versions,
-        "source": request.source,
+        "source": report.source,
         "frame_hw": report.frame_hw,
         "frames": report.frames,
         "rounds": request.rounds,

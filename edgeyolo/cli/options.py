@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -12,12 +13,24 @@ from typing import Any, ParamSpec, TypeVar
 
 import click
 
+from edgeyolo.sources.redact import redact
 from edgeyolo.spec import Backend, Precision, check_input_hw
 
 _Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
 
-EXISTING = click.Path(exists=True, path_type=Path)
+
+class _ExistingPath(click.Path):
+    """A path that may be an address by mistake, with a password that no message shows."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        try:
+            return Path(os.fsdecode(super().convert(value, param, ctx)))
+        except click.BadParameter as error:
+            raise click.BadParameter(redact(error.message), ctx, param) from None
+
+
+EXISTING = _ExistingPath(exists=True, path_type=Path)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 NEW_PATH = click.Path(path_type=Path)

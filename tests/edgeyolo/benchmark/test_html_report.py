@@ -19,7 +19,7 @@ from edgeyolo.benchmark.accuracy import CocoAccuracy
 from edgeyolo.benchmark.html_report import as_html
 from edgeyolo.benchmark.measure import measure
 from edgeyolo.benchmark.records import BenchmarkReport, BenchmarkRequest
-from edgeyolo.benchmark.tables import published_rows
+from edgeyolo.benchmark.tables import as_dict, as_text, published_rows
 from edgeyolo.coco_names import COCO_NAMES
 from edgeyolo.validation import ValidationRequest
 from tests.edgeyolo.benchmark.test_benchmark_command import labelled_quarters
@@ -152,6 +152,14 @@ def test_names_cannot_inject_markup(report: BenchmarkReport) -> None:
     html = as_html(replace(report, artifacts=(first, *report.artifacts[1:])))
     assert hostile not in html
     assert "&lt;img src=x onerror=alert(1)&gt;" in html
+
+
+def test_a_password_of_the_source_is_in_no_report(report: BenchmarkReport) -> None:
+    request = replace(report.request, source="http://admin:hunter2@host/clip.mkv?token=hunter2")
+    report = replace(report, request=request)
+    for text in (as_html(report), as_text(report), json.dumps(as_dict(report))):
+        assert "hunter2" not in text
+        assert "http://***@host/clip.mkv?token=***" in text
 
 
 def test_every_figure_of_the_table_is_in_the_report(report: BenchmarkReport) -> None:
