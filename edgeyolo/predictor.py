@@ -228,7 +228,7 @@ class Predictor:
             sources: What :func:`edgeyolo.sources.open_source` takes, or sources that are open.
             mode: ``StreamMode.LATENCY`` takes the newest frame and drops older ones,
                 ``StreamMode.THROUGHPUT`` takes every frame. By default latency if all sources are
-                live, else throughput.
+                live, else throughput; to know that, network streams are connected at once.
             options: For cameras and network streams.
             min_score, iou_threshold, max_detections: As for :meth:`predict`.
 
@@ -237,8 +237,8 @@ class Predictor:
             does nothing else.
 
         Raises:
-            SourceError: There is no such source. What fails later is raised by the iteration,
-                once.
+            SourceError: There is no such source, or a network stream is not there. What fails
+                later is raised by the iteration, once.
             ValueError: Latency mode for a source that is not live, or a threshold outside 0..1.
         """
         from edgeyolo.stream import Stream

@@ -31,7 +31,7 @@ from edgeyolo.letterbox import Placement
 from edgeyolo.preparation import Preparer
 from edgeyolo.runtimes.overlap import overlapped
 from edgeyolo.runtimes.session import AsyncSession
-from edgeyolo.sources import Frame, FrameSource, SourceOptions, open_source
+from edgeyolo.sources import Frame, FrameSource, SourceOptions, connect, open_source
 
 if TYPE_CHECKING:
     from edgeyolo.predictor import Predictor
@@ -116,6 +116,9 @@ class Stream:
             open_source(source, options) if isinstance(source, int | str | Path) else source
             for source in sources
         ]
+        if mode is None:
+            # Whether an address is a camera or a recording shows when it is open.
+            connect(opened)
         live = all(source.live for source in opened)
         if mode is StreamMode.LATENCY and not live:
             files = ", ".join(source.name for source in opened if not source.live)

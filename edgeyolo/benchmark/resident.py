@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeyolo.errors import SourceError
-from edgeyolo.sources import Frame, open_source
+from edgeyolo.sources import Frame, connect, open_source
 
 
 class ResidentFrames:
@@ -52,7 +52,9 @@ def first_frames(address: str, count: int) -> list[tuple[str, NDArray[np.uint8]]
         SourceError: It is live, empty or cannot be read.
     """
     source = open_source(address)
+    connect([source])
     if source.live:
+        source.close()
         raise SourceError(
             f"{source.name} is live: every artifact would see other frames; record it first, or "
             "name a video, a picture or a folder"

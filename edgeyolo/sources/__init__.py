@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from edgeyolo.sources.frame import Frame, FrameSource, SourceOptions
-from edgeyolo.sources.opening import open_source
+from edgeyolo.sources.opening import connect, open_source
 
-__all__ = ["Frame", "FrameSource", "SourceOptions", "open_source"]
+__all__ = ["Frame", "FrameSource", "SourceOptions", "connect", "open_source"]

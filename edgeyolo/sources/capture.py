@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from edgeyolo.errors import SourceError, UnsupportedError, one_line
 from edgeyolo.sources.frame import Frame, SourceOptions
+from edgeyolo.sources.recorded import Recorded
 from edgeyolo.sources.redact import redact
 
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 5.0
@@ -37,14 +38,29 @@ class LiveCapture:
         self._options = options
         self._network = isinstance(address, str) and "://" in address and " ! " not in address
         self._capture: Any = None
+        self._recorded: Recorded | None = None
+        self._held: Frame | None = None
         self._index = 0
         self._closed = threading.Event()
         self._reading = threading.Lock()
 
-    def read(self) -> Frame | None:
-        """See :meth:`FrameSource.read`. Opens the source on the first call."""
+    def connect(self) -> None:
+        """Wait for the first frame of a network stream; from then on ``live`` is certain.
+
+        ``read`` gives that frame. Cameras and pipelines are live and not opened.
+
+        Raises:
+            SourceError: As for ``read``.
+        """
         with self._reading:
-            return self._next()
+            if self._network and self._index == 0:
+                self._held = self._next()
+
+    def read(self) -> Frame | None:
+        """See :meth:`FrameSource.read`. Opens the source unless ``connect`` has."""
+        with self._reading:
+            held, self._held = self._held, None
+            return self._next() if held is None or self._closed.is_set() else held
 
     def close(self) -> None:
         self._closed.set()
@@ -67,7 +83,8 @@ class LiveCapture:
                 self._index += 1
                 return Frame(picture, self._index - 1, time.monotonic(), self.name)
             self._release()
-            if self._finished():
+            if self._recorded is not None and self._index > 0:
+                self._check_complete(self._recorded)
                 return None
             now_s = time.monotonic()
             lost_s = now_s if lost_s is None else lost_s
@@ -89,6 +106,14 @@ class LiveCapture:
                 f"{options.reconnect_s:g} s"
             )
 
+    def _check_complete(self, recorded: Recorded) -> None:
+        shortfall = recorded.shortfall()
+        if shortfall is not None and not self._closed.is_set():
+            raise SourceError(
+                f"{self.name} broke off {shortfall}: the server or the connection failed, or the "
+                "file is cut short; download it and use the file"
+            )
+
     def _never_there(self) -> str:
         if self._network:
             return (
@@ -106,7 +131,7 @@ class LiveCapture:
     def _open(self, timeout_s: float) -> Any:
         import cv2
 
-        with _quiet():
+        with _quiet(), self._without_address():
             if self._network:
                 limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, round(timeout_s * 1000)]
                 silence_ms = round(self._options.timeout_s * 1000)
@@ -135,20 +160,32 @@ class LiveCapture:
             rate = capture.get(cv2.CAP_PROP_FPS)
             self.fps = rate if 0 < rate <= 240 else None
             # A recording on a web server has an end; a camera has none.
-            self.live = not (self._network and capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0)
+            declared = capture.get(cv2.CAP_PROP_FRAME_COUNT) if self._network else 0
+            if declared > 0:
+                self._recorded = Recorded(declared, self.fps or 25.0)
+                self.live = False
         return capture
 
     def _grab(self) -> NDArray[np.uint8] | None:
         import cv2
 
-        try:
+        with self._without_address():
             ok, picture = self._capture.read()
-        except cv2.error as error:
-            raise SourceError(f"{self.name}: {redact(one_line(error))}") from error
-        return np.asarray(picture, np.uint8) if ok and picture is not None else None
+        if not ok or picture is None:
+            return None
+        if self._recorded is not None:
+            self._recorded.add(self._capture.get(cv2.CAP_PROP_POS_MSEC))
+        return np.asarray(picture, np.uint8)
 
-    def _finished(self) -> bool:
-        return not self.live and self._index > 0
+    @contextmanager
+    def _without_address(self) -> Iterator[None]:
+        import cv2
+
+        try:
+            yield
+        except cv2.error as error:
+            # Not "from error": OpenCV's own text may hold the address with its password.
+            raise SourceError(f"{self.name}: {redact(one_line(error))}") from None
 
     def _release(self) -> None:
         if self._capture is not None:
@@ -156,18 +193,36 @@ class LiveCapture:
             self._capture = None
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep OpenCV from writing its own account of a failed attempt to stderr."""
-    import cv2
+class _Quiet:
+    """Keeps OpenCV from writing its own account of a failed attempt to stderr.
 
-    logging = cv2.utils.logging
-    before = logging.getLogLevel()
-    logging.setLogLevel(logging.LOG_LEVEL_SILENT)
-    try:
-        yield
-    finally:
-        logging.setLogLevel(before)
+    The level belongs to the process, and several streams may be opening at once.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._level = 0
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        import cv2
+
+        logging = cv2.utils.logging
+        with self._lock:
+            if self._inside == 0:
+                self._level = logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside -= 1
+                if self._inside == 0:
+                    logging.setLogLevel(self._level)
+
+
+_quiet = _Quiet()
 
 
 def _has_gstreamer() -> bool:

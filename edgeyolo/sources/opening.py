@@ -5,6 +5,8 @@ from __future__ import annotations
 import glob
 import os
 import re
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from edgeyolo.errors import SourceError, one_line
@@ -53,6 +55,39 @@ def open_source(address: int | str | Path, options: SourceOptions | None = None)
     return _from_disk(text)
 
 
+def connect(sources: Sequence[FrameSource]) -> None:
+    """Connect network streams, all at the same time; only then is it known which are ``live``.
+
+    Raises:
+        SourceError: One is not there; all are closed then.
+    """
+    errors: list[BaseException] = []
+
+    def attempt(stream: LiveCapture) -> None:
+        try:
+            stream.connect()
+        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
+            errors.append(error)
+
+    # Threads even for one: Ctrl-C reaches a thread that waits, not one inside OpenCV.
+    threads = [
+        threading.Thread(target=attempt, args=(stream,), name="edgeyolo-connect", daemon=True)
+        for stream in sources
+        if isinstance(stream, LiveCapture)
+    ]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if errors:
+            raise errors[0]
+    except BaseException:
+        for source in sources:
+            source.close()
+        raise
+
+
 def _from_disk(text: str) -> FrameSource:
     path = Path(text)
     if os.path.isdir(path):
@@ -67,7 +102,7 @@ def _from_disk(text: str) -> FrameSource:
         matches = sorted(Path(match) for match in glob.glob(text, recursive=True))
         pictures = [match for match in matches if match.suffix.lower() in SUFFIXES]
         if not pictures:
-            raise SourceError(f"no picture matches {text}")
+            raise SourceError(f"no picture matches {redact(text)}")
         return PictureFiles(text, pictures)
     raise SourceError(
         f"{redact(text)} is no file, folder, camera (0, /dev/video0), stream (rtsp://, http://), "

@@ -8,16 +8,26 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from click.testing import CliRunner
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from edgeyolo.cli.main import group
 from edgeyolo.errors import SourceError, UnsupportedError
-from edgeyolo.sources import Frame, FrameSource, SourceOptions, open_source
+from edgeyolo.sources import Frame, FrameSource, SourceOptions, connect, open_source
+from edgeyolo.sources.capture import LiveCapture
+from edgeyolo.sources.recorded import Recorded
 from edgeyolo.sources.redact import redact
 
 
@@ -69,7 +79,7 @@ def write_video(path: Path, frames: int) -> None:
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25.0, (64, 48))
     assert writer.isOpened()
     for index in range(frames):
-        writer.write(np.full((48, 64, 3), 10 * index, np.uint8))
+        writer.write(np.full((48, 64, 3), 10 * index % 256, np.uint8))
     writer.release()
 
 
@@ -209,16 +219,87 @@ def test_a_server_that_accepts_and_says_nothing_fails_within_the_timeout(scheme:
         assert time.monotonic() - started < 2.5
 
 
+@contextmanager
+def served(folder: Path, handler: type[QuietHandler] = QuietHandler) -> Iterator[str]:
+    """The address of a folder behind a web server."""
+    with ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(handler, directory=str(folder))
+    ) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
 def test_a_recording_on_a_web_server_has_an_end(tmp_path: Path) -> None:
     write_video(tmp_path / "clip.avi", 12)
-    handler = functools.partial(QuietHandler, directory=str(tmp_path))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        source = open_source(f"http://127.0.0.1:{server.server_port}/clip.avi")
+    with served(tmp_path) as address:
+        source = open_source(f"{address}/clip.avi")
         frames = everything(source)
-        server.shutdown()
     assert [frame.index for frame in frames] == list(range(12))
     assert not source.live
+
+
+def test_connecting_tells_a_recording_from_a_camera_and_loses_no_frame(tmp_path: Path) -> None:
+    write_video(tmp_path / "clip.mkv", 12)
+    with served(tmp_path) as address:
+        sources = [open_source(f"{address}/clip.mkv"), open_source("pattern#2")]
+        connect(sources)
+        assert not sources[0].live
+        assert [frame.index for frame in everything(sources[0])] == list(range(12))
+
+
+def test_one_stream_that_is_not_there_closes_the_others(tmp_path: Path) -> None:
+    write_video(tmp_path / "clip.mkv", 12)
+    with served(tmp_path) as address:
+        there = open_source(f"{address}/clip.mkv")
+        missing = open_source(f"rtsp://127.0.0.1:{free_port()}/a", SourceOptions(timeout_s=0.5))
+        with pytest.raises(SourceError, match="no picture within"):
+            connect([there, missing])
+        assert there.read() is None
+
+
+class DyingHandler(QuietHandler):
+    """Promises a whole file and hangs up in the middle of it."""
+
+    def copyfile(self, source: Any, outputfile: Any) -> None:
+        data = source.read()
+        outputfile.write(data[: len(data) // 2])
+
+
+@pytest.mark.parametrize("broken", ["file", "connection"])
+def test_a_recording_that_breaks_off_is_an_error_after_its_frames(
+    tmp_path: Path, broken: str
+) -> None:
+    clip = tmp_path / "clip.mkv"
+    write_video(clip, 80)
+    if broken == "file":
+        clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
+    with served(tmp_path, DyingHandler if broken == "connection" else QuietHandler) as address:
+        source = open_source(f"{address}/clip.mkv")
+        with pytest.raises(SourceError, match=r"broke off after \d\d of 80 frames"):
+            everything(source)
+        source.close()
+
+
+def recorded(declared: float, times_ms: list[float]) -> str | None:
+    record = Recorded(declared, 25.0)
+    for time_ms in times_ms:
+        record.add(time_ms)
+    return record.shortfall()
+
+
+def test_a_length_that_is_only_estimated_is_no_reason_for_an_error() -> None:
+    every_40_ms = [40.0 * index for index in range(100)]
+    assert recorded(100, every_40_ms) is None
+    # Sound that goes on for a little longer than the picture.
+    assert recorded(124, every_40_ms) is None
+    # Half the frames of the nominal rate, to the end; and times that do not begin at zero.
+    assert recorded(100, [1400 + time_ms for time_ms in every_40_ms[::2]]) is None
+    # All frames, with times that OpenCV does not know.
+    assert recorded(100, [0.0] * 100) is None
+    assert recorded(100, every_40_ms[:60]) == "after 60 of 100 frames (2.4 of 4.0 s)"
+    # Less than a tenth of a long one.
+    assert recorded(1000, [40.0 * index for index in range(910)]) is None
 
 
 @pytest.mark.parametrize(
@@ -231,6 +312,37 @@ def test_a_recording_on_a_web_server_has_an_end(tmp_path: Path) -> None:
         ("rtspsrc location=rtsp://a:hunter2@h/x user-id=a user-pw=hunter2 ! appsink", None),
         ('rtspsrc user-pw="hunter2 hunter2" ! appsink', None),
         ("rtsp://admin:p@ss:hunter2@host/x", "rtsp://***@host/x"),
+        ("rtsp://admin:hunter/2?#2@host/x", "rtsp://***@host/x"),
+        ("rtsp://admin:hun ter2@host:554/x", "rtsp://***@host:554/x"),
+        (
+            "rtsp://host/user=admin_password=hunter2_channel=1_stream=0.sdp?real_stream",
+            "rtsp://host/user=***_channel=1_stream=0.sdp?real_stream",
+        ),
+        (
+            "rtsp://host:554/user=a&password=p@hunter2&channel=1",
+            "rtsp://host:554/user=***&channel=1",
+        ),
+        ("http://host/v?loginuse=hunter2&loginpas=hunter2", "http://host/v?loginuse=***"),
+        ("http://host/v%3Fpwd%3Dhunter2", "http://host/v%3Fpwd%3D***"),
+        ("http://host/v?hunter2", "http://host/v?***"),
+        ("rtsp:/admin:hunter2@host/x", "rtsp:/***@host/x"),
+        ("admin:hunter2@host/x", "***@host/x"),
+        ("host/user=admin_password=hunter2", "host/user=***"),
+        (
+            "rtspsrc location=rtsp://host/x?token=hunter2 latency=0 ! appsink",
+            "rtspsrc location=rtsp://host/x?token=***",
+        ),
+        (
+            "rtspsrc location=rtsp://a:hunter2@host/x latency=0 ! decodebin ! appsink",
+            "rtspsrc location=rtsp://***@host/x latency=0 ! decodebin ! appsink",
+        ),
+        ("rtsp://host/cam?channel=1&subtype=0", "rtsp://host/cam?channel=1&subtype=0"),
+        ("http://host:8080/clip.mkv", "http://host:8080/clip.mkv"),
+        ("pattern:64x64@30#9", "pattern:64x64@30#9"),
+        (
+            "v4l2src device=/dev/video0 ! video/x-raw,width=640 ! appsink",
+            "v4l2src device=/dev/video0 ! video/x-raw,width=640 ! appsink",
+        ),
         ("/data/film.mp4", "/data/film.mp4"),
         ("http://host/a@b.mp4", "http://host/a@b.mp4"),
     ],
@@ -240,6 +352,91 @@ def test_credentials_are_never_shown(text: str, shown: str | None) -> None:
     assert "hunter2" not in result
     if shown is not None:
         assert result == shown
+
+
+printable = st.characters(codec="utf-8", exclude_categories=("C", "Zl", "Zp"))
+secrets = st.text(printable, min_size=8)
+ascii_secrets = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=8)
+
+
+@given(
+    user=st.text(printable),
+    password=secrets | ascii_secrets,
+    scheme=st.sampled_from(["rtsp", "https"]),
+)
+def test_no_user_name_or_password_of_an_address_is_shown(
+    user: str, password: str, scheme: str
+) -> None:
+    shown = redact(f"{scheme}://{user}:{password}@camera.example:554/live?channel=2")
+    assert shown == f"{scheme}://***@camera.example:554/live?channel=2"
+
+
+@given(
+    form=st.sampled_from(
+        [
+            f"http://camera.example/v?{name}=%s&channel=1"
+            for name in ("access_token", "usr", "loginuse", "loginpas", "pwd", "auth", "key", "sid")
+        ]
+        + [
+            "rtsp://camera.example/user=admin_password=%s_channel=1_stream=0.sdp",
+            "rtsp://camera.example/user=%s&password=&channel=1",
+            "rtsp://camera.example:554/live;passwd=%s?x=1",
+        ]
+    ),
+    secret=secrets | ascii_secrets,
+)
+def test_no_secret_parameter_of_an_address_is_shown(form: str, secret: str) -> None:
+    shown = redact(form % secret)
+    assert secret not in shown
+    assert "camera.example" in shown
+
+
+@given(secret=secrets | ascii_secrets, name=st.sampled_from(["user-pw", "user-id", "proxy-pw"]))
+def test_no_secret_property_of_a_pipeline_is_shown(secret: str, name: str) -> None:
+    assume("***" not in secret)
+    quoted = '"' + secret.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    shown = redact(f"rtspsrc location=rtsp://camera.example/x {name}={quoted} ! appsink")
+    assert shown == f"rtspsrc location=rtsp://camera.example/x {name}=*** ! appsink"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "RTSPX://admin:hunter2@host/x?",
+        "rtsp:admin:hunter2@host",
+        Path("rtsp://admin:hunter2@host/x"),
+    ],
+)
+def test_a_mistyped_address_is_refused_without_its_password(address: str | Path) -> None:
+    with pytest.raises(SourceError) as caught:
+        open_source(address)
+    assert "hunter2" not in str(caught.value)
+    assert "host" in str(caught.value)
+
+
+def test_what_opencv_says_of_an_address_is_neither_shown_nor_chained() -> None:
+    class Broken:
+        def read(self) -> tuple[bool, None]:
+            raise cv2.error("could not open rtsp://admin:hunter2@host/x?token=hunter2")
+
+        def release(self) -> None:
+            return
+
+    source = LiveCapture("rtsp://admin:hunter2@host/x", SourceOptions())
+    source._capture = Broken()
+    with pytest.raises(SourceError) as caught:
+        source.read()
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+    assert "rtsp://***@host/x: could not open rtsp://***@host/x" in str(caught.value)
+
+
+def test_a_command_that_wants_a_file_does_not_show_an_address_with_its_password(
+    tmp_path: Path,
+) -> None:
+    done = CliRunner().invoke(group, ["predict", str(tmp_path), "rtsp://admin:hunter2@host/x"])
+    assert done.exit_code == 2
+    assert "hunter2" not in done.output
+    assert "rtsp://***@host/x" in done.output
 
 
 def test_no_credential_reaches_the_terminal_when_a_stream_fails() -> None:

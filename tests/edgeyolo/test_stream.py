@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import signal
 import subprocess
@@ -9,9 +10,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
@@ -319,6 +322,34 @@ def test_what_cannot_be_streamed_is_refused_at_once(quadrants: Quadrants, tmp_pa
         predictor.stream("pattern", min_score=7)
     assert not predictor.streaming
     assert not stream_threads()
+
+
+def test_every_frame_of_a_recording_on_a_web_server_is_seen(
+    quadrants: Quadrants, tmp_path: Path
+) -> None:
+    writer = cv2.VideoWriter(
+        str(tmp_path / "clip.mkv"), cv2.VideoWriter.fourcc(*"MJPG"), 25.0, (64, 48)
+    )
+    for index in range(30):
+        writer.write(np.full((48, 64, 3), 8 * index, np.uint8))
+    writer.release()
+    predictor = quadrants()
+    predictor.session = Slowed(predictor.session, 0.01)
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/clip.mkv"
+        with predictor.stream(address) as stream:
+            assert stream.mode is StreamMode.THROUGHPUT
+            results = list(stream)
+        # Who asks for the newest frames gets them.
+        with predictor.stream(address, mode=StreamMode.LATENCY) as stream:
+            assert stream.mode is StreamMode.LATENCY
+            newest = list(stream)
+        server.shutdown()
+    assert [result.frame_index for result in results] == list(range(30))
+    assert results[-1].dropped == 0
+    assert newest[-1].dropped > 0
 
 
 def test_ctrl_c_ends_a_program_that_streams(tmp_path: Path, quadrants: Quadrants) -> None:
