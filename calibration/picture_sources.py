@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeyolo.errors import SourceError, one_line
+from edgeyolo.opencv import quiet_opencv
 from edgeyolo.picture_sizes import check_claimed_size
 from edgeyolo.pictures import read_picture
 from edgeyolo.vendor_paths import vendor_path
@@ -87,7 +88,8 @@ class VideoFrame:
         import cv2
 
         check_video(path)
-        capture = cv2.VideoCapture(vendor_path(path))
+        with quiet_opencv():
+            capture = cv2.VideoCapture(vendor_path(path))
         try:
             count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
         finally:
@@ -123,7 +125,8 @@ def _capture(path: Path):  # type: ignore[no-untyped-def]
     import cv2
 
     check_video(path)
-    capture = cv2.VideoCapture(vendor_path(path))
+    with quiet_opencv():
+        capture = cv2.VideoCapture(vendor_path(path))
     if not capture.isOpened():
         raise SourceError(f"{path} is not a video that OpenCV can read")
     return capture

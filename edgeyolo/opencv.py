@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import os
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ JETSON_OPENCV = (
     "have no GStreamer)"
 )
 _LOADING = threading.Lock()
+_SILENCING = threading.Lock()
+_silencers, _level_before = 0, 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,33 @@ def load_opencv() -> Any:
     import cv2
 
     return cv2
+
+
+@contextlib.contextmanager
+def quiet_opencv() -> Iterator[None]:
+    """Keep OpenCV and FFmpeg from writing their own account of a failed attempt to stderr.
+
+    What the user set in ``OPENCV_FFMPEG_LOGLEVEL`` or ``OPENCV_FFMPEG_DEBUG`` stays. OpenCV reads
+    it when FFmpeg is used for the first time in the process, and then for good.
+    """
+    global _silencers, _level_before
+    cv2 = load_opencv()
+    if "OPENCV_FFMPEG_DEBUG" not in os.environ:
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET
+    logging = cv2.utils.logging
+    # The level belongs to the process, and several sources are opened at once: the first silences,
+    # the last puts back what was there before the first.
+    with _SILENCING:
+        if _silencers == 0:
+            _level_before = logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+        _silencers += 1
+    try:
+        yield
+    finally:
+        with _SILENCING:
+            _silencers -= 1
+            if _silencers == 0:
+                logging.setLogLevel(_level_before)
 
 
 @functools.cache

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edgeyolo.atomic import write_bytes
 from edgeyolo.errors import OutputError, one_line
+from edgeyolo.opencv import quiet_opencv
 from edgeyolo.pictures import encode_picture
 from edgeyolo.stream import StreamResult
 from edgeyolo.vendor_paths import vendor_path
@@ -106,7 +107,8 @@ class VideoRecorder:
             raise OutputError(f"cannot write {self._path}: {one_line(error)}") from error
         code = cv2.VideoWriter.fourcc(*_CODECS[self._path.suffix.lower()])
         self._size_wh = (width, height)
-        self._writer = cv2.VideoWriter(vendor_path(self._part), code, self._fps, self._size_wh)
+        with quiet_opencv():
+            self._writer = cv2.VideoWriter(vendor_path(self._part), code, self._fps, self._size_wh)
         if not self._writer.isOpened():
             self._writer = None
             self._part.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeyolo.errors import SourceError, UnsupportedError, one_line
+from edgeyolo.opencv import quiet_opencv
 from edgeyolo.sources.frame import Frame, SourceOptions
 from edgeyolo.sources.recorded import Recorded
 from edgeyolo.sources.redact import redact
@@ -131,7 +132,7 @@ class LiveCapture:
     def _open(self, timeout_s: float) -> Any:
         import cv2
 
-        with _quiet(), self._without_address():
+        with quiet_opencv(), self._without_address():
             if self._network:
                 limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, round(timeout_s * 1000)]
                 silence_ms = round(self._options.timeout_s * 1000)
@@ -191,38 +192,6 @@ class LiveCapture:
         if self._capture is not None:
             self._capture.release()
             self._capture = None
-
-
-class _Quiet:
-    """Keeps OpenCV from writing its own account of a failed attempt to stderr.
-
-    The level belongs to the process, and several streams may be opening at once.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._inside = 0
-        self._level = 0
-
-    @contextmanager
-    def __call__(self) -> Iterator[None]:
-        import cv2
-
-        logging = cv2.utils.logging
-        with self._lock:
-            if self._inside == 0:
-                self._level = logging.setLogLevel(logging.LOG_LEVEL_SILENT)
-            self._inside += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._inside -= 1
-                if self._inside == 0:
-                    logging.setLogLevel(self._level)
-
-
-_quiet = _Quiet()
 
 
 def _has_gstreamer() -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeyolo.errors import SourceError, one_line
+from edgeyolo.opencv import quiet_opencv
 from edgeyolo.pictures import read_picture
 from edgeyolo.sources.frame import Frame
 from edgeyolo.vendor_paths import vendor_path
@@ -84,7 +85,8 @@ class VideoFile:
         try:
             if self._capture is None:
                 check_video(self._path)
-                self._capture = cv2.VideoCapture(vendor_path(self._path), cv2.CAP_FFMPEG)
+                with quiet_opencv():
+                    self._capture = cv2.VideoCapture(vendor_path(self._path), cv2.CAP_FFMPEG)
                 rate = self._capture.get(cv2.CAP_PROP_FPS)
                 self.fps = rate if 0 < rate < 1000 else None
             ok, picture = self._capture.read()
