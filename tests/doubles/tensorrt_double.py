@@ -3,7 +3,8 @@
 Which classes, members, parameters and enum members exist comes from the recording
 (:mod:`extract_tensorrt_api`): anything else raises ``AttributeError`` or ``TypeError``, as the
 real bindings do. Behind them stands the least that makes a call sequence right or wrong: the
-documented rules of each version, and ONNX Runtime in the place of the GPU.
+documented rules of each version, and ONNX Runtime in the place of the GPU. Using what is deprecated
+in a version raises ``AssertionError``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import json
 import re
 import types
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ import numpy as np
 import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
+
+from tests.doubles.extract_tensorrt_api import DEPRECATED, absent_from
 
 VERSIONS = ("8.6.1", "10.3.0", "10.16.1.11", "11.4.0.106")
 _API = json.loads(Path(__file__).with_name("tensorrt_api.json").read_text())
@@ -49,13 +53,33 @@ def recorded_tensorrt(version: str, libcuda: Any = None) -> Any:
     api = _API[version]
     module = types.ModuleType("tensorrt")
     module.__dict__.update(
-        __version__=version, calls=[], dla_cores=0, libcuda=libcuda, api=api, builds=[]
+        __version__=version,
+        calls=[],
+        dla_cores=0,
+        libcuda=libcuda,
+        api=api,
+        builds=[],
+        deprecated=_deprecated(version),
     )
     for name, members in api["enums"].items():
         module.__dict__[name] = _enum(name, members)
     for name, members in api["classes"].items():
         module.__dict__[name] = _recorded_class(module, name, members)
     return module
+
+
+def _deprecated(version: str) -> set[str]:
+    """Members of *version* that must not be used there: marked, or gone in the next recording."""
+    later = dict(pairwise(VERSIONS)).get(version)
+    if later is None:
+        return set(json.loads(DEPRECATED.read_text())["members"])
+    return absent_from(_API[later], _API[version])
+
+
+def _refuse_deprecated(module: Any, *names: str) -> None:
+    for name in names:
+        if name in module.deprecated:
+            raise AssertionError(f"{name} is deprecated in {module.__version__}")
 
 
 def _enum(name: str, members: list[str]) -> Any:
@@ -73,6 +97,7 @@ def _recorded_class(module: Any, name: str, members: dict[str, Any]) -> type:
     def guard(instance: Any, attribute: str, value: Any) -> None:
         if not attribute.startswith("_") and attribute not in allowed:
             raise AttributeError(f"{name!r} object of {module.__version__} has no {attribute!r}")
+        _refuse_deprecated(module, f"{name}.{attribute}", *_enum_names(value))
         object.__setattr__(instance, attribute, value)
 
     namespace: dict[str, Any] = {"_module": module, "__setattr__": guard}
@@ -82,10 +107,23 @@ def _recorded_class(module: Any, name: str, members: dict[str, Any]) -> type:
         implementation = getattr(behaviour, f"do_{member}", None)
         if parameters is None:
             if isinstance(implementation, property):
-                namespace[member] = implementation
+                namespace[member] = _recorded_property(module, name, member, implementation)
         else:
             namespace[member] = _recorded_call(module, name, member, parameters, implementation)
     return type(name, (behaviour,), namespace)
+
+
+def _recorded_property(module: Any, owner: str, member: str, implementation: property) -> property:
+    def read(self: Any) -> Any:
+        _refuse_deprecated(module, f"{owner}.{member}")
+        assert implementation.fget is not None
+        return implementation.fget(self)
+
+    return property(read)
+
+
+def _enum_names(*values: Any) -> list[str]:
+    return [f"{type(v).__name__}.{v.name}" for v in values if isinstance(v, enum.Enum)]
 
 
 def _recorded_call(
@@ -93,6 +131,7 @@ def _recorded_call(
 ) -> Callable[..., Any]:
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         module.calls.append(f"{owner}.{member}")
+        _refuse_deprecated(module, f"{owner}.{member}", *_enum_names(*args, *kwargs.values()))
         if parameters != ["*"]:
             _check_arguments(f"{owner}.{member}", parameters, args, kwargs)
         if implementation is None:
@@ -143,7 +182,9 @@ class _Builder(_Part):
         network = module.INetworkDefinition()
         members = list(module.NetworkDefinitionCreationFlag)
         assert flags < 1 << len(members), f"{module.__version__} has no creation flags {flags:b}"
-        network._flags = {m.name for m in members if flags >> m.value & 1}
+        chosen = [member for member in members if flags >> member.value & 1]
+        _refuse_deprecated(module, *_enum_names(*chosen))
+        network._flags = {member.name for member in chosen}
         return network
 
     def do_create_builder_config(self) -> Any:

@@ -45,7 +45,7 @@ from edgeyolo.runtimes.tensorrt_modules import TensorRt, pick_tensorrt
 from edgeyolo.runtimes.tensorrt_session import TensorRtSession
 from edgeyolo.runtimes.tensorrt_target import this_target
 from edgeyolo.spec import Precision
-from tests.doubles.extract_tensorrt_api import EXTRACT, extract
+from tests.doubles.extract_tensorrt_api import DEPRECATED, EXTRACT, deprecated_in_11, extract
 from tests.doubles.tensorrt_double import VERSIONS, recorded_tensorrt
 from tests.doubles.tiny_detector import CLASSES, HW, tiny_contract, tiny_detector
 
@@ -120,21 +120,47 @@ def test_the_flags_are_those_of_the_version(version: str, precision: Precision) 
     assert (network._flags, config._flags) == (creation, builder | tf32)
 
 
-# From the migration guide 10.x to 11.x and the reference of 11.4: what is marked deprecated there
-# among everything that an earlier version needed here.
-DEPRECATED_IN_11 = {"IExecutionContext.execute_v2", "ICudaEngine.device_memory_size"}
-
-
-def test_nothing_deprecated_is_called_on_11(libcuda: Any, tmp_path: Path) -> None:
-    trt = trt_of("11.4.0.106", libcuda)
-    engine = built(trt, Precision.FP16)
-    session = opened(trt, engine.plan, tiny_contract("network.engine"))
-    session.run(pictures(1))
-    session.close()
-    network, _ = trt.module.builds[0]
-    assert network._flags == set(), "STRONGLY_TYPED is deprecated since 11.0"
-    assert not DEPRECATED_IN_11 & set(trt.module.calls)
+@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize("version", VERSIONS)
+def test_nothing_deprecated_is_used_from_the_build_to_the_last_call(
+    version: str, precision: Precision, libcuda: Any, tmp_path: Path
+) -> None:
+    trt = trt_of(version, libcuda)
+    # The double raises on any of these; 10.16 still has all that 10.3 has.
+    assert trt.module.deprecated or version == "10.3.0"
+    options = {"batch": DYNAMIC, "timing_cache": tmp_path / "timings", "optimization_level": 4}
+    engine = built(trt, precision, **options)
+    contract = tiny_contract("network.engine", batch=None, precision=precision)
+    for cuda_graph in (False, True):
+        session = opened(trt, engine.plan, contract, cuda_graph=cuda_graph)
+        session.run(pictures(1))
+        session.resident(pictures(2))()
+        session.close()
     assert "IExecutionContext.execute_async_v3" in trt.module.calls
+
+
+def test_the_double_raises_on_what_a_version_has_but_calls_deprecated() -> None:
+    new = recorded_tensorrt("11.4.0.106")
+    strong = 1 << int(new.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+    with pytest.raises(AssertionError, match="STRONGLY_TYPED is deprecated in 11"):
+        new.Builder(new.ILogger()).create_network(strong)
+    config = new.Builder(new.ILogger()).create_builder_config()
+    with pytest.raises(AssertionError, match=r"BuilderFlag\.SAFETY_SCOPE is deprecated in 11"):
+        config.set_flag(new.BuilderFlag.SAFETY_SCOPE)
+    old = recorded_tensorrt("10.16.1.11")
+    config = old.Builder(old.ILogger()).create_builder_config()
+    with pytest.raises(AssertionError, match=r"BuilderFlag\.FP16 is deprecated in 10\.16"):
+        config.set_flag(old.BuilderFlag.FP16)
+    with pytest.raises(AssertionError, match="algorithm_selector is deprecated"):
+        config.algorithm_selector = None
+
+
+def test_what_is_deprecated_was_read_from_the_library() -> None:
+    rtx = pytest.importorskip("tensorrt_rtx")
+    recorded = json.loads(DEPRECATED.read_text())
+    if recorded["module"] != f"tensorrt_rtx {rtx.__version__}":
+        pytest.skip(f"another version is installed than was read ({recorded['module']})")
+    assert deprecated_in_11(rtx) == recorded
 
 
 @pytest.mark.parametrize("precision", [Precision.FP16, Precision.INT8])
@@ -334,7 +360,12 @@ def test_the_bare_call_runs_the_engine_and_copies_nothing(
     assert isinstance(session, ResidentSession)
     work = trt.module.IExecutionContext._work
     runs: list[Any] = []
-    trt.module.IExecutionContext._work = lambda self: (runs.append(self), work(self))
+
+    def counted(self: Any) -> None:
+        runs.append(self)
+        work(self)
+
+    trt.module.IExecutionContext._work = counted
     for count in (2, 1):
         call = session.resident(pictures(count, seed=8))
         copied, ran = libcuda.double_copies(), len(runs)
