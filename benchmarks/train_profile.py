@@ -69,10 +69,11 @@ class ProfiledTrainer(Trainer):
         self._until_now("to the device, resizing")
         return super()._forward(images)
 
-    def _step(self) -> None:
+    def _step(self) -> bool:
         self._until_now("forward, loss, backward")
-        super()._step()
+        done = super()._step()
         self._until_now("optimiser, average")
+        return done
 
 
 class Timer:

@@ -12,6 +12,7 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import NamedTuple, Protocol
 
 import torch
@@ -25,11 +26,12 @@ from edgeyolo.models.detector import Detector
 from edgeyolo.spec import Family
 from edgeyolo.training.batch_source import BatchSource, on_device
 from edgeyolo.training.distributed import Ranks, synchronized
+from edgeyolo.training.divergence import DivergenceGuard, repair_statistics
 from edgeyolo.training.ema import MovingAverage
 from edgeyolo.training.optimizer import apply_settings, build_optimizer
 from edgeyolo.training.plan import MixedPrecision, TrainingPlan, input_size_at
 from edgeyolo.training.plan_parts import loss_for, schedule_for, uses_auxiliary_heads
-from edgeyolo.training.recipe import YoloV7Recipe, YoloxRecipe, scaled_decay
+from edgeyolo.training.recipe import YoloV7Recipe, scaled_decay
 from edgeyolo.training.schedules import StepSettings
 from edgeyolo.training.yolox_loss import YoloxLoss
 
@@ -141,7 +143,7 @@ class Trainer:
         self.position = Position()
         self._evaluate = evaluate
         self._observer = observer
-        self._bad_batches = 0
+        self._guard = DivergenceGuard(plan, self.ranks)
         self.model = model.to(device)
         self._freeze()
         self.average = MovingAverage(self.model, plan.recipe.ema_decay)
@@ -202,6 +204,7 @@ class Trainer:
                 self._observer.iteration(log._replace(pictures_per_second=clock.pictures / spent))
                 interval = self.plan.checkpoint_interval
                 if interval and place.batch % interval == 0 and place.batch < len(self.source):
+                    self._check_state()
                     self._observer.within_epoch(self)
                 started = time.perf_counter()
         if place.batch != len(self.source):
@@ -231,15 +234,14 @@ class Trainer:
             sums = self.ranks.sum(torch.stack([report.parts[name] for name in names])).tolist()
             parts = dict(zip(names, sums, strict=True))
             if not all(abs(value) < float("inf") for value in sums):
-                self._complain(parts, settings, input_hw)
-                return self._log(settings, input_hw, parts, batch.unreadable)
-            self._bad_batches = 0
+                return self._left_out("loss", settings, input_hw, parts, batch.unreadable)
+            self._guard.good("loss")
             total = report.total
             if isinstance(self.loss, YoloxLoss):
                 total = total / settings.accumulate
             torch.autograd.backward(self.scaler.scale(total))
-        if stepping:
-            self._step()
+        if stepping and not self._step():
+            return self._left_out("gradient", settings, input_hw, parts, batch.unreadable)
         for name, value in parts.items():
             self.position.sums[name] = self.position.sums.get(name, 0.0) + value
         self.position.sums["batches"] = self.position.sums.get("batches", 0.0) + 1
@@ -252,42 +254,46 @@ class Trainer:
         levels = len(self.model.strides)
         return raw if uses_auxiliary_heads(self.plan) else raw[:levels]
 
-    def _step(self) -> None:
-        if self.plan.recipe.clip_norm:
-            self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self._trained(), self.plan.recipe.clip_norm)
-        self.scaler.step(self.optimizer)
+    def _step(self) -> bool:
+        """One step of the optimiser; False where the gradient was bad and was thrown away."""
+        self.scaler.unscale_(self.optimizer)
+        # An infinite limit changes nothing: only the norm is wanted then.
+        limit = self.plan.recipe.clip_norm or inf
+        norm = nn.utils.clip_grad_norm_(self._trained(), limit)
+        # All processes have the same gradient; they must not differ about its norm.
+        finite = not self.ranks.sum((~norm.isfinite()).float()).item()
+        if finite:
+            self.scaler.step(self.optimizer)
+            self.average.update(self.model)
+            self._guard.good("gradient")
+        # Overflow at a large scale is how the scaler of fp16 finds its scale: no complaint.
+        expected = self.scaler.is_enabled() and self.scaler.get_scale() > 1
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
-        self.average.update(self.model)
+        return finite or expected
 
-    def _complain(
-        self, parts: Mapping[str, float], settings: StepSettings, input_hw: tuple[int, int]
-    ) -> None:
-        """Leave the batch out; give up when that happens too often in a row."""
-        self._bad_batches += 1
-        self._repair_statistics()
-        if self._bad_batches < self.plan.recipe.max_bad_batches:
-            return
+    def _left_out(
+        self,
+        what: str,
+        settings: StepSettings,
+        input_hw: tuple[int, int],
+        parts: Mapping[str, float],
+        unreadable: tuple[str, ...],
+    ) -> IterationLog:
+        """The batch did not count."""
+        repair_statistics(self.model, self.average.state_dict())
         shown = ", ".join(f"{name} {value:g}" for name, value in parts.items())
-        weights = sum(int((~torch.isfinite(p)).sum()) for p in self.model.parameters())
-        rate = "lr_per_picture" if isinstance(self.plan.recipe, YoloxRecipe) else "lr"
-        raise TrainingError(
-            f"the loss was not finite for {self._bad_batches} batches in a row (epoch "
-            f"{self.position.epoch}, batch {self.position.batch}, input "
-            f"{input_hw[0]}x{input_hw[1]}, learning rate {settings.lr[1]:g}, "
-            f"{self.plan.precision}; {shown}; {weights} weights are not finite); lower the "
-            f"learning rate (--set {rate}=...), clip gradients (--set clip_norm=10) or use "
-            f"--precision bf16 or fp32, and resume from the last checkpoint"
-        )
+        place = f"epoch {self.position.epoch}, batch {self.position.batch}"
+        where = f"{place}, input {input_hw[0]}x{input_hw[1]}, {shown}"
+        self._guard.bad(what, self.model, settings, where)
+        return self._log(settings, input_hw, parts, unreadable)
 
-    @torch.no_grad()
-    def _repair_statistics(self) -> None:
-        """Take batch statistics that the bad batch ruined back from the average."""
-        good = self.average.state_dict()
-        for name, value in self.model.state_dict().items():
-            if name.endswith((".running_mean", ".running_var")) and not value.isfinite().all():
-                value.copy_(good[name])
+    def _check_state(self) -> None:
+        """Raise where a checkpoint of now could not be continued."""
+        states = self.optimizer.state.values()
+        momenta = [v for state in states for v in state.values() if isinstance(v, Tensor)]
+        tensors = [*self.model.state_dict().values(), *self.average.state_dict().values()]
+        self._guard.check_state([*tensors, *momenta], self.position.epoch)
 
     def _log(
         self,
@@ -310,6 +316,9 @@ class Trainer:
     def _finish_epoch(self, clock: _Clock) -> None:
         place, plan = self.position, self.plan
         batches = place.sums.pop("batches", 0.0)
+        if not batches:
+            self._guard.give_up(f"no batch of epoch {place.epoch} had a finite loss and gradient")
+        self._check_state()
         row = {"epoch": float(place.epoch), "lr": self.optimizer.param_groups[1]["lr"]}
         row |= {f"loss/{name}": value / batches for name, value in place.sums.items()}
         spent = max(clock.waiting + clock.computing, 1e-9)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -199,6 +199,77 @@ def test_a_loss_that_stays_infinite_ends_with_a_report() -> None:
         next(iter(trainer.model.parameters())).fill_(float("nan"))
     with pytest.raises(TrainingError, match=r"3 batches in a row .* weights are not finite"):
         trainer.fit()
+
+
+def test_an_epoch_without_a_good_batch_ends_with_a_report() -> None:
+    """Also where it has fewer batches than may be bad in a row."""
+    recorder = Recorder()
+    trainer = trainer_for(plan_for(Family.YOLOX), Family.YOLOX, batches=2, observer=recorder)
+    with torch.no_grad():
+        next(iter(trainer.model.parameters())).fill_(float("nan"))
+    with pytest.raises(TrainingError, match=r"no batch of epoch 0 .*batch 1, .*total nan"):
+        trainer.fit()
+    assert recorder.saved is None
+
+
+def on_gradients(trainer: Trainer, change: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    """Let *change* have the gradient of one parameter."""
+    next(iter(trainer.model.parameters())).register_hook(change)  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize("clip_norm", [0.0, 10.0])
+def test_a_step_with_a_bad_gradient_is_left_out(clip_norm: float) -> None:
+    plan = plan_for(Family.YOLOX, epochs=1, clip_norm=clip_norm)
+    trainer = trainer_for(plan, Family.YOLOX, batches=4)
+    calls = []
+
+    def spoiled(gradient: torch.Tensor) -> torch.Tensor:
+        calls.append(trainer.iteration)
+        return gradient * float("nan") if trainer.iteration == 1 else gradient
+
+    on_gradients(trainer, spoiled)
+    trainer.fit()
+    assert calls == [0, 1, 2, 3]
+    assert all(value.isfinite().all() for value in weights(trainer).values())
+    assert trainer.average.updates == 3
+
+
+def test_gradients_that_stay_bad_end_with_a_report() -> None:
+    """Of several batches for each step, too: their losses are finite."""
+    plan = plan_for(Family.YOLOX, epochs=2, max_bad_batches=3, nominal_batch=8)
+    trainer = trainer_for(plan, Family.YOLOX, batches=6)
+    on_gradients(trainer, lambda gradient: gradient / 0.0)
+    with pytest.raises(TrainingError, match="the gradient was not finite for 3 steps in a row"):
+        trainer.fit()
+    assert all(value.isfinite().all() for value in weights(trainer).values())
+
+
+@pytest.mark.parametrize("interval", [0, 1])
+def test_weights_that_are_not_finite_are_never_saved(interval: int) -> None:
+    """The gradient is finite, what it makes of the weights is not."""
+    plan = plan_for(Family.YOLOX, epochs=1, checkpoint_interval=interval)
+    assert isinstance(plan.recipe, YoloxRecipe)
+    recipe = replace(plan.recipe, lr_per_picture=1e30, warmup_epochs=0.0)
+    recorder = Recorder()
+    trainer = trainer_for(
+        replace(plan, recipe=recipe), Family.YOLOX, batches=2 if interval else 1, observer=recorder
+    )
+    on_gradients(trainer, lambda gradient: gradient * 1e12)
+    with pytest.raises(
+        TrainingError, match="weights, averages or momenta are not finite in epoch 0"
+    ):
+        trainer.fit()
+    assert recorder.saved is None
+
+
+def test_the_norm_that_is_only_looked_at_changes_no_bit() -> None:
+    """A limit that no gradient reaches and no limit make the same weights."""
+    trained = []
+    for clip_norm in (0.0, 1e30):
+        trainer = trainer_for(plan_for(Family.YOLOX, epochs=1, clip_norm=clip_norm), Family.YOLOX)
+        trainer.fit()
+        trained.append(weights(trainer))
+    assert same(*trained)
 
 
 def test_single_bad_batches_are_left_out() -> None:

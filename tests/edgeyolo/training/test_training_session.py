@@ -153,6 +153,24 @@ def test_a_finished_run_is_resumed_without_training(pictures: Path, tmp_path: Pa
     assert (folder / "last.pt").read_bytes() == before
 
 
+def test_a_training_that_diverges_keeps_its_last_good_checkpoint(
+    pictures: Path, tmp_path: Path
+) -> None:
+    """Epochs of two batches: fewer than the ten in a row that may be bad."""
+    settings = ("multiscale=false", "lr_per_picture=1e12", "warmup_epochs=0")
+    folder = tmp_path / "run"
+    with pytest.raises(TrainingError, match=r"no batch of epoch 1 .*lr_per_picture") as failure:
+        train(request_for(pictures, folder, val=None, batch=8, epochs=3, settings=settings))
+    assert "\n" not in str(failure.value)
+    good = (folder / "last.pt").read_bytes()
+    state = torch.load(folder / "last.pt", weights_only=True)
+    values = [*state["model"].values(), *state["training"]["model"].values()]
+    assert all(value.isfinite().all() for value in values)
+    with pytest.raises(TrainingError, match=r"no batch of epoch 1 "):
+        resume(folder)
+    assert (folder / "last.pt").read_bytes() == good
+
+
 def test_fine_tuning_keeps_what_is_known_of_common_classes(pictures: Path, tmp_path: Path) -> None:
     train(request_for(pictures, tmp_path / "first", epochs=1))
     renamed = json.loads((pictures / "instances.json").read_text())
