@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import datetime
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 import edgeyolo
 from edgeyolo import contract as contracts
@@ -18,17 +14,15 @@ from edgeyolo.checkpoints.names import read_names
 from edgeyolo.coco_names import COCO_NAMES
 from edgeyolo.contract import Contract, Provenance
 from edgeyolo.errors import ArtifactError
-from edgeyolo.evaluation.preprocess_check import check_preprocess
+from edgeyolo.evaluation.preprocess_check import PreprocessCheck, check_preprocess
+from edgeyolo.evaluation.proof_frames import proof_frames
 from edgeyolo.exporters.adopt import Adopted, AdoptRequest, Columns, adopt
 from edgeyolo.exporters.onnx_exporter import embed_contract, save_onnx
 from edgeyolo.exporters.onnx_files import ENTRY, files_beside
 from edgeyolo.exporters.vendor import tool_versions
-from edgeyolo.pictures import list_pictures, read_picture
 from edgeyolo.predictor import open_session
 from edgeyolo.runtimes.session import SessionOptions
 from edgeyolo.spec import Backend, Family, Precision
-
-_CHECK_PICTURES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +45,9 @@ def adopt_file(
     force: bool = False,
 ) -> Adoption:
     """Write an ONNX Runtime artifact from an ONNX export of another tool.
+
+    Args:
+        images: Pictures to check the preprocessing on; rendered scenes where ``None``.
 
     Raises:
         CheckpointError: Not an ONNX file.
@@ -83,36 +80,49 @@ def adopt_file(
         # There is no PyTorch model to compare with.
         waivers=("parity",),
     )
-    embed_contract(adopted.proto, contracts.encode(contract))
     with tempfile.TemporaryDirectory(prefix="edgeyolo-") as name:
         folder = Path(name)
-        save_onnx(adopted.proto, folder / ENTRY)
-        warnings = _check(folder / ENTRY, contract, adopted, images, force=force)
+        _save(adopted, contract, folder)
+        warnings, plausible = _checked(folder / ENTRY, contract, adopted, images, force=force)
+        if not plausible:
+            contract = replace(contract, waivers=("parity", "preprocessing"))
+            _save(adopted, contract, folder)
         target = output or Path(f"{file.stem}-fp32-onnx")
         names = files_beside(folder, ENTRY)
         artifact = save_artifact(target, contract, {name: folder / name for name in names})
     return Adoption(artifact, warnings)
 
 
-def _check(
+def _save(adopted: Adopted, contract: Contract, folder: Path) -> None:
+    embed_contract(adopted.proto, contracts.encode(contract))
+    save_onnx(adopted.proto, folder / ENTRY)
+
+
+def _checked(
     file: Path, contract: Contract, adopted: Adopted, images: Path | None, *, force: bool
-) -> tuple[str, ...]:
-    if images is None:
-        return ("preprocessing not checked; give --images DIR with pictures of its classes",)
-    paths = list_pictures(images)[:_CHECK_PICTURES]
-    frames: Sequence[NDArray[np.uint8]] = [read_picture(path) for path in paths]
-    session = open_session(file, contract, SessionOptions())
-    try:
-        check = check_preprocess(adopted.spec, lambda x: session.run(x)[1], frames)
-    finally:
-        session.close()
+) -> tuple[tuple[str, ...], bool]:
+    """Warnings, and whether the preprocessing can be right."""
+    check, source = _check(file, contract, adopted, images)
     if check is None:
-        return ()
+        return (), True
     if not check.conclusive:
-        return (f"nothing recognised in {images}: {check.describe()}",)
+        advice = "" if images else "; give --images DIR with pictures of its classes"
+        return (f"nothing recognised in {source}: {check.describe()}{advice}",), True
     if check.plausible:
-        return ()
+        return (), True
     message = f"the preprocessing looks wrong: {check.describe()}"
     if not force:
         raise ArtifactError(f"{message}; nothing was written (--force writes it anyway)")
-    return (message,)
+    return (message,), False
+
+
+def _check(
+    file: Path, contract: Contract, adopted: Adopted, images: Path | None
+) -> tuple[PreprocessCheck | None, str]:
+    """The check, and what it was made on."""
+    frames, source = proof_frames(images, adopted.spec.input_hw)
+    session = open_session(file, contract, SessionOptions())
+    try:
+        return check_preprocess(adopted.spec, lambda x: session.run(x)[1], frames), source
+    finally:
+        session.close()

@@ -216,7 +216,7 @@ class Contract:
         entry: File to open, relative to the folder.
         files: File name -> SHA-256, every file of the folder but ``artifact.json``; empty in
             the copy inside a vendor file.
-        waivers: Checks that the user switched off, e.g. ``"parity"``.
+        waivers: Checks that the user switched off: ``"parity"``, ``"preprocessing"``.
     """
 
     model: ModelSpec
@@ -253,6 +253,21 @@ class Contract:
                 f"{self.output.kind} outputs of {levels} levels are {expected} tensors, "
                 f"the contract names {len(self.output.names)}"
             )
+
+    @property
+    def doubts(self) -> str | None:
+        """Why the file may detect other things than its weights do, in one line."""
+        words = []
+        if "parity" in self.waivers:
+            parity = self.measured.parity
+            words.append(
+                "was written although parity with PyTorch failed"
+                if parity is not None and not parity.passed
+                else "was never compared with PyTorch"
+            )
+        if "preprocessing" in self.waivers:
+            words.append("was written although its preprocessing looked wrong")
+        return " and ".join(words) or None
 
 
 def check_member_name(name: str) -> None:

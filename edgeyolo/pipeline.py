@@ -20,25 +20,20 @@ from edgeyolo.checkpoints.load import LoadedModel, load_model
 from edgeyolo.contract import Contract, Measured, ParityRecord, Provenance, Thresholds
 from edgeyolo.errors import ArtifactError, OutputError, ParityError, UnsupportedError
 from edgeyolo.evaluation.parity import compare
-from edgeyolo.evaluation.preprocess_check import check_preprocess
-from edgeyolo.evaluation.torch_session import TorchSession, torch_predictor
+from edgeyolo.evaluation.preprocess_check import check_weights
+from edgeyolo.evaluation.proof_frames import PROOF_PICTURES, proof_frames
+from edgeyolo.evaluation.torch_session import torch_predictor
 from edgeyolo.exporters.catalog import EXPORTERS
 from edgeyolo.exporters.vendor import Exporter, ExportSource, VendorFiles, tool_versions
 from edgeyolo.int8_report import Int8Files
 from edgeyolo.int8_request import Int8Request, photographs
 from edgeyolo.letterbox import Letterboxer
 from edgeyolo.models.deploy import deploy
-from edgeyolo.pictures import list_pictures, read_picture
 from edgeyolo.predictor import Predictor, open_session
 from edgeyolo.quantization import compare_int8, write_int8
 from edgeyolo.runtimes.session import SessionOptions
-from edgeyolo.scenes import render_scene
 from edgeyolo.spec import Backend, Precision, Preprocess
 
-# Enough to meet every head level; the command stays under its 15 s.
-_PARITY_PICTURES = 8
-# The difference shows on every single one (edgeyolo.evaluation.preprocess_check).
-_PREPROCESS_PICTURES = 3
 # What quantises, beside the exporter's own packages; NNCF runs ONNX graphs on onnxruntime.
 _CALIBRATION_PACKAGES = {
     Backend.OPENVINO: ("nncf",),
@@ -168,10 +163,12 @@ def export(request: ExportRequest, progress: Progress = lambda _: None) -> Expor
                 f"the {request.backend} {request.precision} file does not detect what PyTorch "
                 f"detects: {parity.note}; nothing was written (--allow-mismatch writes it anyway)"
             )
+        waivers = _waivers(parity, implausible)
+        if waivers:  # the file alone must tell, too
+            contract = dataclasses.replace(contract, waivers=waivers)
+            exporter.embed(folder, files.entry, contracts.encode(contract))
         contract = dataclasses.replace(
-            contract,
-            measured=dataclasses.replace(contract.measured, parity=parity),
-            waivers=_waivers(parity, implausible),
+            contract, measured=dataclasses.replace(contract.measured, parity=parity)
         )
         artifact = save_artifact(output, contract, {name: folder / name for name in files.names})
     return ExportResult(artifact, parity, (*source.notes, *files.notes), int8)
@@ -184,8 +181,8 @@ def _proof_frames(
     if request.int8 is not None and request.images is None:
         # Scenes show few objects that a detector of photographs knows for sure; in INT8 the
         # unsure ones come and go.
-        return photographs(request.int8, loaded.spec.preprocess, _PARITY_PICTURES)
-    return parity_frames(request.images, loaded.spec.input_hw)
+        return photographs(request.int8, loaded.spec.preprocess, PROOF_PICTURES)
+    return proof_frames(request.images, loaded.spec.input_hw)
 
 
 def _vendor_files(
@@ -234,33 +231,9 @@ def try_int8(
     yield from compare_int8(source, backend, request, estimators, Thresholds(), progress)
 
 
-def parity_frames(
-    images: Path | None, input_hw: tuple[int, int]
-) -> tuple[list[NDArray[np.uint8]], str]:
-    """Pictures to compare on, and what to call them.
-
-    Up to 8 pictures spread evenly over the folder, or as many rendered scenes of about the
-    network's size, neither square nor aligned.
-    """
-    if images is None:
-        height, width = input_hw
-        hw = (height * 9 // 10 + 7, width * 11 // 10 + 5)
-        frames = [render_scene(seed, hw).frame_bgr for seed in range(_PARITY_PICTURES)]
-        return frames, "rendered scenes"
-    found = list_pictures(images)
-    count = min(len(found), _PARITY_PICTURES)
-    chosen = [found[number * len(found) // count] for number in range(count)]
-    return [read_picture(path) for path in chosen], images.name
-
-
 def _implausible_preprocess(loaded: LoadedModel, frames: Sequence[NDArray[np.uint8]]) -> str | None:
-    """Why the preprocessing must be wrong, or ``None``. Our own checkpoints say theirs."""
-    if loaded.checkpoint.spec is not None:
-        return None
-    session = TorchSession(loaded.model, loaded.spec)
-    check = check_preprocess(
-        loaded.spec, lambda x: session.infer(x)[1], frames[:_PREPROCESS_PICTURES]
-    )
+    """Why the preprocessing must be wrong, or ``None``."""
+    check = check_weights(loaded, frames)
     if check is None or check.plausible:
         return None
     return f"{loaded.checkpoint.path.name}: the preprocessing looks wrong: {check.describe()}"

@@ -72,6 +72,7 @@ class Validation:
         runs_on: Backend and precision, or PyTorch.
         input_hw: Network input.
         recorded: What an INT8 artifact's export measured, the float model's AP beside it.
+        doubts: Which checks the artifact did not pass, as :attr:`Contract.doubts`.
     """
 
     report: CocoReport
@@ -81,6 +82,7 @@ class Validation:
     runs_on: str
     input_hw: tuple[int, int]
     recorded: AccuracyRecord | None = None
+    doubts: str | None = None
 
 
 def is_artifact(path: Path) -> bool:
@@ -117,6 +119,7 @@ def validate(request: ValidationRequest, progress: Progress | None = None) -> Va
             runs_on=f"{contract.backend} {contract.precision}" if contract else "PyTorch",
             input_hw=predictor.model.input_hw,
             recorded=contract.measured.accuracy if contract else None,
+            doubts=contract.doubts if contract else None,
         )
 
 

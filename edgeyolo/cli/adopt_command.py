@@ -29,7 +29,11 @@ from edgeyolo.spec import Family
     help="First four output columns: undecoded (YOLOX default) or cx cy w h pixels.",
 )
 @options.legacy_option
-@click.option("--images", type=options.FOLDER, help="Pictures to check the preprocessing on.")
+@click.option(
+    "--images",
+    type=options.FOLDER,
+    help="Pictures to check the preprocessing on; rendered scenes where left out.",
+)
 @click.option("--output", type=options.NEW_PATH, help="Artifact folder.")
 @click.option("--force", is_flag=True, help="Write it although the check finds it implausible.")
 @options.json_option
@@ -49,7 +53,7 @@ def command(
     """Turn FILE, an ONNX export of YOLOX or YOLOv7 by another tool, into an artifact.
 
     You say what the file itself does not: family, class names, how its output is coded. The
-    result is checked on pictures where you give some.
+    result is checked on your pictures, or on rendered scenes.
     """
     from edgeyolo.adoption import adopt_file
     from edgeyolo.cli.export_command import usage

@@ -112,6 +112,12 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def say_doubts(artifact: Path, doubts: str | None) -> None:
+    """One line on stderr where an artifact was written although a check failed."""
+    if doubts is not None:
+        say(f"warning: {artifact} {doubts}")
+
+
 def print_json(data: object) -> None:
     """One JSON object on stdout; not-a-number becomes null."""
     import msgspec

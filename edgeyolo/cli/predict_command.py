@@ -43,6 +43,7 @@ def command(
     from edgeyolo.predictor import load
 
     with load(artifact, device=device, threads=threads) as predictor:
+        options.say_doubts(artifact, predictor.contract.doubts if predictor.contract else None)
         frames = []
         found = predict_source(
             predictor,

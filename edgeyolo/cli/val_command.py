@@ -106,6 +106,7 @@ def command(
         show_progress,
     )
     elapsed_s = time.perf_counter() - started
+    options.say_doubts(model, found.doubts)
     _write(found, results, diagnostics)
     if as_json:
         options.print_json(_as_dict(found, elapsed_s))

@@ -32,7 +32,8 @@ def command(
 ) -> None:
     """Compare ARTIFACT with the checkpoint it was made from, on every picture of a folder.
 
-    Exits with 1 where they do not detect the same.
+    Exits with 1 where they do not detect the same, or where the pictures show that the artifact
+    is fed with another preprocessing than the weights were trained with.
     """
     from edgeyolo.verification import verify
 
@@ -40,15 +41,18 @@ def command(
     if as_json:
         options.print_json(
             {
-                "passed": result.parity.passed,
+                "passed": result.passed,
                 "same_weights": result.same_weights,
                 "parity": result.parity,
+                "preprocessing": result.preprocessing,
                 "warnings": list(result.warnings),
             }
         )
     else:
         click.echo(parity_line(result.parity))
+        if result.preprocessing is not None:
+            click.echo(f"FAILED: {result.preprocessing}")
     for warning in result.warnings:
         options.say(f"warning: {warning}")
-    if not result.parity.passed:
+    if not result.passed:
         sys.exit(1)

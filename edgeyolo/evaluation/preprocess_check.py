@@ -15,10 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeyolo.families.yolox import YOLOX
+from edgeyolo.checkpoints.load import LoadedModel
+from edgeyolo.evaluation.torch_session import TorchSession
+from edgeyolo.families import FAMILIES
 from edgeyolo.frames import as_bgr
 from edgeyolo.letterbox import Letterboxer, normalize
-from edgeyolo.spec import Family, Layout, ModelSpec, Preprocess
+from edgeyolo.spec import Layout, ModelSpec, Preprocess
 
 # Official YOLOX-Nano, old and new, over groups of 8 pictures of val2017 and over rendered scenes:
 # 12.1 to 15.4 when fed rightly, 5.1 to 9.7 when fed wrongly, never closer than 2.6.
@@ -26,6 +28,8 @@ _DECISIVE = 2.0
 # Best scores below this mean: there is nothing to see in the pictures, and nothing to conclude.
 _LEAST_EVIDENCE = 0.05
 _OBJECTS = 10
+# The difference shows on every single one.
+CHECKED_PICTURES = 3
 
 NetworkCall = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
@@ -85,19 +89,30 @@ def check_preprocess(
     Returns:
         ``None`` for families with one preprocessing only.
     """
-    if spec.family is not Family.YOLOX:
+    known = FAMILIES[spec.family].known_preprocesses(spec.input_hw)
+    if len(known) == 1:
         return None
-    usual = YOLOX.preprocess(spec.input_hw)
-    legacy = YOLOX.legacy_preprocess(spec.input_hw)
-    other, word = (
-        (legacy, "the first release's (--legacy: RGB, ImageNet mean and std)")
-        if spec.preprocess == usual
-        else (usual, "today's (BGR, 0..255)")
-    )
+    other = next(way for way in known if way.preprocess != spec.preprocess)
     return PreprocessCheck(
         _evidence(spec.preprocess, scores_of, frames_bgr),
-        _evidence(other, scores_of, frames_bgr),
-        word,
+        _evidence(other.preprocess, scores_of, frames_bgr),
+        other.words,
+    )
+
+
+def check_weights(
+    loaded: LoadedModel, frames_bgr: Sequence[NDArray[np.uint8]]
+) -> PreprocessCheck | None:
+    """The same of a checkpoint, on its first few pictures.
+
+    Returns:
+        ``None`` as above, and for our own checkpoints, which say how they were trained.
+    """
+    if loaded.checkpoint.spec is not None:
+        return None
+    session = TorchSession(loaded.model, loaded.spec)
+    return check_preprocess(
+        loaded.spec, lambda x: session.infer(x)[1], frames_bgr[:CHECKED_PICTURES]
     )
 
 

@@ -33,13 +33,40 @@ class EvaluationSettings:
     clip_boxes: bool
 
 
+@dataclass(frozen=True, slots=True)
+class KnownPreprocess:
+    """A preprocessing that released weights of a family were trained with.
+
+    Attributes:
+        words: What it is, for people; follows "with".
+    """
+
+    preprocess: Preprocess
+    words: str
+
+
 class FamilyRules(Protocol):
-    """A family on the host side."""
+    """A family on the host side.
+
+    Attributes:
+        evaluation: How official COCO numbers are made.
+        objectness_alone: Whether with a single class the objectness is the score; else it is
+            multiplied by the class's probability as with many.
+        rectangular: Whether published numbers were made on rectangular canvases.
+    """
 
     evaluation: EvaluationSettings
+    objectness_alone: bool
+    rectangular: bool
 
     def preprocess(self, input_hw: tuple[int, int]) -> Preprocess:
         """The official preprocessing at a network input size."""
+
+    def legacy_preprocess(self, input_hw: tuple[int, int]) -> Preprocess | None:
+        """That of the family's first release; ``None`` where it never changed."""
+
+    def known_preprocesses(self, input_hw: tuple[int, int]) -> tuple[KnownPreprocess, ...]:
+        """All that released weights were trained with, the official one first."""
 
     def decode(
         self,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edgeyolo.families.candidates import promising_cells, stacked
 from edgeyolo.families.numerics import cell_grid, corners, sigmoid
-from edgeyolo.families.rules import EvaluationSettings
+from edgeyolo.families.rules import EvaluationSettings, KnownPreprocess
 from edgeyolo.spec import Alignment, ColorOrder, ModelSpec, Preprocess, Rounding
 
 
@@ -27,6 +27,8 @@ class YoloV7Rules:
         max_detections=300,
         clip_boxes=True,
     )
+    objectness_alone = True
+    rectangular = True
 
     def preprocess(self, input_hw: tuple[int, int]) -> Preprocess:
         return Preprocess(
@@ -38,6 +40,12 @@ class YoloV7Rules:
             alignment=Alignment.CENTER,
             rounding=Rounding.HALF_EVEN,
         )
+
+    def legacy_preprocess(self, input_hw: tuple[int, int]) -> Preprocess | None:
+        return None
+
+    def known_preprocesses(self, input_hw: tuple[int, int]) -> tuple[KnownPreprocess, ...]:
+        return (KnownPreprocess(self.preprocess(input_hw), "the official one (RGB, 0..1)"),)
 
     def decode(
         self,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edgeyolo.families.candidates import promising_cells, stacked
 from edgeyolo.families.numerics import cell_grid, corners, sigmoid
-from edgeyolo.families.rules import EvaluationSettings
+from edgeyolo.families.rules import EvaluationSettings, KnownPreprocess
 from edgeyolo.spec import Alignment, ColorOrder, ModelSpec, Preprocess, Rounding
 
 
@@ -30,6 +30,8 @@ class YoloxRules:
         max_detections=100,
         clip_boxes=False,
     )
+    objectness_alone = False
+    rectangular = False
 
     def preprocess(self, input_hw: tuple[int, int]) -> Preprocess:
         return Preprocess(
@@ -52,6 +54,15 @@ class YoloxRules:
             std=(0.229, 0.224, 0.225),
             alignment=Alignment.TOP_LEFT,
             rounding=Rounding.TRUNCATE,
+        )
+
+    def known_preprocesses(self, input_hw: tuple[int, int]) -> tuple[KnownPreprocess, ...]:
+        return (
+            KnownPreprocess(self.preprocess(input_hw), "today's (BGR, 0..255)"),
+            KnownPreprocess(
+                self.legacy_preprocess(input_hw),
+                "the first release's (--legacy: RGB, ImageNet mean and std)",
+            ),
         )
 
     def decode(

@@ -25,8 +25,9 @@ from edgeyolo.errors import (
     ParityError,
 )
 from edgeyolo.evaluation import parity
+from edgeyolo.evaluation.proof_frames import proof_frames
 from edgeyolo.pictures import list_pictures, read_picture
-from edgeyolo.pipeline import ExportRequest, export, parity_frames
+from edgeyolo.pipeline import ExportRequest, export
 from edgeyolo.spec import Backend, Precision
 from edgeyolo.verification import verify
 
@@ -218,6 +219,10 @@ def test_nothing_is_written_when_parity_fails(
     assert os.listdir(tmp_path) == []
     waived = export(dataclasses.replace(request, waive_parity=True))
     assert waived.artifact.contract.waivers == ("parity",)
+    assert waived.artifact.contract.doubts == "was written although parity with PyTorch failed"
+    lone = edgeyolo.load(waived.artifact.folder / waived.artifact.contract.entry)
+    assert lone.contract is not None
+    assert lone.contract.waivers == ("parity",)
 
 
 def test_a_default_name_is_not_taken_from_the_artifact_of_other_weights(
@@ -249,6 +254,6 @@ def test_parity_pictures_are_spread_over_the_whole_folder(
 ) -> None:
     for number in range(pictures):
         cv2.imwrite(str(tmp_path / f"{number:02d}.png"), np.full((4, 4, 3), number, np.uint8))
-    frames, name = parity_frames(tmp_path, (64, 64))
+    frames, name = proof_frames(tmp_path, (64, 64))
     assert [int(frame[0, 0, 0]) for frame in frames] == chosen
     assert name == tmp_path.name
