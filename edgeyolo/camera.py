@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeyolo.opencv import load_opencv
 from edgeyolo.overlay import Overlay
 from edgeyolo.predictor import Predictor
 from edgeyolo.recording import DetectionLog, VideoRecorder, check_not_source, save_snapshot
@@ -25,6 +26,7 @@ from edgeyolo.sources import SourceOptions
 from edgeyolo.stream import Stream, StreamMode, StreamResult
 
 Say = Callable[[str], None]
+OnResult = Callable[[StreamResult], None]
 
 _TITLE = "edgeyolo - q quits, s saves a snapshot"
 # Opening a window without a display makes Qt end the whole process, so it is tried in another.
@@ -75,21 +77,29 @@ class CameraSummary:
 def run_camera(
     predictor: Predictor,
     source: int | str | Path,
-    settings: CameraSettings,
+    settings: CameraSettings | None = None,
     say: Say = lambda _: None,
+    on_result: OnResult = lambda _: None,
 ) -> CameraSummary:
     """Show, record and log a source until it ends, ``q`` is pressed, or Ctrl-C.
+
+    Without a display there is no window, and *say* is told so. The ``s`` key saves a snapshot. A
+    live source is recorded at its own pace.
 
     Args:
         predictor: Used for nothing else meanwhile.
         source: As :func:`edgeyolo.sources.open_source` takes it.
-        settings: What to do.
+        settings: What to do; a window alone where left out.
         say: Gets messages for the user, one line each.
+        on_result: Called with every result, before it is drawn.
 
     Raises:
+        MissingPackageError: OpenCV does not load.
         SourceError: The source cannot be read.
         OutputError: A file cannot be written, or the recording would overwrite the source.
     """
+    settings = settings or CameraSettings()
+    load_opencv()  # told here, not as a display that does not work
     if settings.record is not None and not isinstance(source, int) and os.path.isfile(source):
         check_not_source(settings.record, Path(source))
     window = settings.window and _display_works(say)
@@ -108,6 +118,7 @@ def run_camera(
         try:
             for result in stream:
                 seen.add(result)
+                on_result(result)
                 if not view.show(result) or seen.frames == settings.max_frames:
                     break
         except KeyboardInterrupt:
@@ -195,23 +206,25 @@ class _View:
 
 
 def _display_works(say: Say) -> bool:
-    if sys.platform.startswith("linux") and not (
-        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    ):
+    display = os.environ.get("WAYLAND_DISPLAY") or os.environ.get("DISPLAY")
+    if sys.platform.startswith("linux") and not display:
         say("no display here (DISPLAY is not set): running without a window")
         return False
     try:
         done = subprocess.run(
             [sys.executable, "-c", _TRY_WINDOW], capture_output=True, timeout=30, check=False
         )
-        works = done.returncode == 0
+        works, told = done.returncode == 0, done.stderr
     except (OSError, subprocess.TimeoutExpired):
-        works = False
+        works, told = False, b""
     if not works:
-        say(
-            "OpenCV cannot open a window here: running without one (the headless package has none; "
-            "pip uninstall opencv-python-headless, then pip install opencv-python)"
-        )
+        why = f"the display {display} does not answer"
+        if b"not implemented" in told:
+            why = (
+                "the headless package has none; pip uninstall opencv-python-headless, then "
+                "pip install opencv-python"
+            )
+        say(f"OpenCV cannot open a window here: running without one ({why})")
     return works
 
 

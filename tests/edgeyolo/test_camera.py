@@ -116,47 +116,76 @@ def assert_boxes_are_where_predict_puts_them(artifact: Path, source: Path, outpu
             assert inside.mean() < 0.02
 
 
+DEMO = str(ROOT / "examples" / "camera_demo.py")
+
+
 def test_the_demo_writes_the_boxes_of_predict_without_a_display(
     quadrant_artifact: Path, video: Path, tmp_path: Path
 ) -> None:
-    output = tmp_path / "annotated.mp4"
-    script = str(ROOT / "examples" / "camera_demo.py")
-    done = run([script, str(quadrant_artifact), str(video), "--output", str(output)])
+    record, log = tmp_path / "annotated.mp4", tmp_path / "seen.jsonl"
+    outputs = ["--record", str(record), "--log", str(log)]
+    done = run([DEMO, str(quadrant_artifact), str(video), *outputs])
     assert done.returncode == 0, done.stderr
+    assert done.stderr == "no display here (DISPLAY is not set): running without a window\n"
     assert done.stdout.splitlines()[0] == "quarters.avi 0: blue"
-    assert_boxes_are_where_predict_puts_them(quadrant_artifact, video, output)
+    assert done.stdout.splitlines()[-1].startswith(f"{FRAMES} frames, ")
+    assert_boxes_are_where_predict_puts_them(quadrant_artifact, video, record)
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [row["detections"][0]["class_name"] for row in rows][:2] == ["blue", "green"]
+    assert set(rows[0]["stages_ms"]) == set(StageTimes._fields)
 
 
 def test_the_demo_writes_the_same_under_a_virtual_display(
     quadrant_artifact: Path, video: Path, tmp_path: Path, display: str
 ) -> None:
-    output = tmp_path / "annotated.mp4"
-    script = str(ROOT / "examples" / "camera_demo.py")
-    done = run([script, str(quadrant_artifact), str(video), "--output", str(output)], display)
+    record = tmp_path / "annotated.mp4"
+    done = run([DEMO, str(quadrant_artifact), str(video), "--record", str(record)], display)
     assert done.returncode == 0, done.stderr
-    assert_boxes_are_where_predict_puts_them(quadrant_artifact, video, output)
+    assert "window" not in done.stderr
+    assert_boxes_are_where_predict_puts_them(quadrant_artifact, video, record)
 
 
-def test_the_demo_says_when_it_cannot_write_the_video(
-    quadrant_artifact: Path, video: Path, tmp_path: Path
+def test_the_demo_runs_on_beside_a_dead_display(quadrant_artifact: Path) -> None:
+    done = run([DEMO, str(quadrant_artifact), "pattern#3"], ":77")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "running without one (the display :77 does not answer)" in done.stderr
+    assert done.stdout.splitlines()[-1].startswith("3 frames, ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["no/such.mp4", "--headless"], "no/such.mp4 is no file"),
+        (["pattern#3", "--headless", "--record", "seen.xyz"], "seen.xyz is no video name"),
+    ],
+)
+def test_what_goes_wrong_in_the_demo_is_one_line(
+    quadrant_artifact: Path, tmp_path: Path, arguments: list[str], message: str
 ) -> None:
-    output = tmp_path / "no such folder" / "annotated.mp4"
-    script = str(ROOT / "examples" / "camera_demo.py")
-    done = run([script, str(quadrant_artifact), str(video), "--output", str(output)])
-    assert done.returncode == 2
-    assert f"cannot write the video {output}" in done.stderr
+    done = run([DEMO, str(quadrant_artifact), *arguments], cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("camera_demo: ")
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    missing = run([DEMO, "no-such-artifact", "pattern#3"], cwd=tmp_path)
+    assert missing.returncode == 1
+    assert missing.stderr.startswith("camera_demo: ")
+    assert missing.stderr.count("\n") == 1
 
 
 def test_the_demo_is_short_and_uses_the_public_interface_only() -> None:
-    text = (ROOT / "examples" / "camera_demo.py").read_text()
+    text = Path(DEMO).read_text()
     assert len(text.splitlines()) < 60
-    imported = [line for line in text.splitlines() if line.startswith(("import ", "from edgeyolo"))]
+    imported = [line for line in text.splitlines() if line.startswith(("import ", "from "))]
     assert imported == [
+        "from __future__ import annotations",
         "import argparse",
-        "import os",
-        "import cv2",
+        "import sys",
+        "from pathlib import Path",
         "import edgeyolo",
-        "from edgeyolo.drawing import draw, draw_label",
+        "from edgeyolo.camera import CameraSettings, run_camera",
+        "from edgeyolo.stream import StreamResult",
     ]
     assert "._" not in text
 
