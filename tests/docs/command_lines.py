@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from edgeyolo.cli.main import group
+from edgeyolo.cli.options import WeightsFile
 from tests.conftest import ROOT
 
 if sys.version_info >= (3, 11):
@@ -108,7 +109,7 @@ def check_edgeyolo(words: list[str]) -> None:
             if parameter.required and missing:
                 raise click.MissingParameter(param=parameter, ctx=context)
             # Paths and names of weights are judged by what lies on a disk; that is not parsing.
-            if not missing and type(parameter.type).__name__ not in ("Path", "WeightsFile"):
+            if not missing and not isinstance(parameter.type, (click.Path, WeightsFile)):
                 parameter.type_cast_value(context, value)
     except click.UsageError as error:
         raise AssertionError(f"edgeyolo {' '.join(words)}: {error.format_message()}") from error
