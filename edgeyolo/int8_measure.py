@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from edgeyolo.calibration.block_sensitivity import Network
 from edgeyolo.calibration.budget import Score, ScoreKind
 from edgeyolo.contract import Contract, Provenance, Thresholds
+from edgeyolo.data.bad_labels import NOTHING, LeftOut
 from edgeyolo.data.dataset import DetectionDataset
 from edgeyolo.detections import Detections
 from edgeyolo.evaluation.coco import evaluate
@@ -43,6 +44,7 @@ class Int8Meter:
         frames: (H, W, 3) uint8 BGR pictures, iterated anew for every measurement.
         threads: CPU threads of both networks.
         float_ms: Median time of one float call, measured beside the last INT8 file.
+        left_out: What the labels have and *dataset* has not.
     """
 
     float_file: Path
@@ -52,6 +54,7 @@ class Int8Meter:
     frames: Iterable[NDArray[np.uint8]]
     threads: int | None = None
     float_ms: float | None = None
+    left_out: LeftOut = NOTHING
     _stack: ExitStack = field(default_factory=ExitStack)
     _float: Predictor | None = None
     _expected: list[Detections] = field(default_factory=list)

@@ -8,6 +8,7 @@ from edgeyolo.calibration.budget import FrontierPoint, Score, ScoreKind
 from edgeyolo.calibration.coverage import Coverage
 from edgeyolo.calibration.sensitivity import Sensitivity
 from edgeyolo.contract import AccuracyRecord, CalibrationRecord, LatencyRecord
+from edgeyolo.data.bad_labels import NOTHING, LeftOut
 from edgeyolo.exporters.vendor import VendorFiles
 
 
@@ -28,6 +29,7 @@ class Int8Files:
         device: What the time was measured on.
         dataset: What the score was measured on.
         compared: Detections of the float model that agreement was counted on; ``None`` for AP.
+        left_out: What the labels have and the measured pictures have not.
     """
 
     files: VendorFiles
@@ -42,6 +44,7 @@ class Int8Files:
     device: str
     dataset: str
     compared: int | None = None
+    left_out: LeftOut = NOTHING
 
     def accuracy(self) -> AccuracyRecord | None:
         """For the contract, where AP was measured."""
@@ -74,6 +77,8 @@ class Int8Files:
             f"{self.score.kind} on {self.score.pictures} pictures of {self.dataset}: "
             f"float {before:.4f}, INT8 {after:.4f} (drop {before - after:+.4f})"
         ]
+        if self.left_out:
+            lines.append(f"left out of the labels: {self.left_out}; see: edgeyolo data check")
         if self.compared is not None:
             lines.append(f"agreement was counted on {self.compared} detections of the float model")
         int8_ms, float_ms = self.score.network_ms, self.float_ms

@@ -36,6 +36,7 @@ class Int8Request:
         max_drop: Budget; ``None`` for none.
         val_images: Pictures to measure on.
         val_annotations: Their labels; without, agreement with the float model is measured.
+        skip_bad_labels: Measure without labels that cannot be used and pictures that are missing.
         full_integer: TFLite: every operator in int8, raw heads decoded on the host.
         with_sensitivity: Measure every layer even where no budget asks for it.
         with_block_scores: Measure the accuracy that every block costs, too.
@@ -51,6 +52,7 @@ class Int8Request:
     max_drop: float | None = None
     val_images: Path | None = None
     val_annotations: Path | None = None
+    skip_bad_labels: bool = False
     full_integer: bool = False
     with_sensitivity: bool = False
     with_block_scores: bool = False

@@ -31,6 +31,7 @@ from edgeyolo.calibration.sensitivity_files import (
 )
 from edgeyolo.calibration.settings import Int8Settings
 from edgeyolo.contract import Thresholds
+from edgeyolo.data.bad_labels import NOTHING, judge_labels
 from edgeyolo.data.labels import read_dataset
 from edgeyolo.errors import UnsupportedError
 from edgeyolo.exporters.catalog import EXPORTERS
@@ -200,6 +201,7 @@ def _quantized(
         device=meter.device,
         dataset=dataset_name(request),
         compared=None if meter.dataset is not None else meter.float_objects(),
+        left_out=meter.left_out,
     )
 
 
@@ -220,14 +222,17 @@ def _meter(
     pictures: CalibrationPictures,
     work: Path,
 ) -> Int8Meter:
+    dataset, left_out = None, NOTHING
+    if request.val_annotations is not None:
+        dataset = read_dataset(request.val_annotations, images=request.val_images)
+        left_out = judge_labels(
+            dataset, request.val_annotations, request.val_images, skip=request.skip_bad_labels
+        )
     # A network for TensorRT is measured by onnxruntime, which computes the same Q/DQ pairs.
     stand_in = Backend.ONNX if backend is Backend.TENSORRT else backend
     plain = replace(source, suppression=None)
     files = EXPORTERS[stand_in].write(plain, Precision.FP32, work)
     contract = measuring_contract(source.spec, stand_in, files, thresholds, Precision.FP32)
-    dataset = None
-    if request.val_annotations is not None:
-        dataset = read_dataset(request.val_annotations, images=request.val_images)
     output = raw_tflite_output(plain) if request.full_integer else contract.output
     return Int8Meter(
         float_file=work / files.entry,
@@ -235,6 +240,7 @@ def _meter(
         float_contract=contract,
         dataset=dataset,
         frames=EvenFrames(request.val_images, pictures, _AGREEMENT_PICTURES),
+        left_out=left_out,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgeyolo.contract import AccuracyRecord
+from edgeyolo.data.bad_labels import NOTHING, LeftOut, judge_labels
 from edgeyolo.data.dataset import DetectionDataset
 from edgeyolo.data.labels import read_dataset
 from edgeyolo.errors import UnsupportedError
@@ -43,6 +44,7 @@ class ValidationRequest:
         input_hw: Input size of a checkpoint, its own where ``None``; not for artifacts.
         legacy: The checkpoint is of YOLOX's first release; not for artifacts.
         rectangular: Evaluate a YOLOv7 checkpoint as its published numbers were made.
+        skip_bad_labels: Evaluate without labels that cannot be used and pictures that are missing.
     """
 
     model: Path
@@ -58,6 +60,7 @@ class ValidationRequest:
     input_hw: tuple[int, int] | None = None
     legacy: bool = False
     rectangular: bool = False
+    skip_bad_labels: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,6 +76,7 @@ class Validation:
         input_hw: Network input.
         recorded: What an INT8 artifact's export measured, the float model's AP beside it.
         doubts: Which checks the artifact did not pass, as :attr:`Contract.doubts`.
+        left_out: What the labels have and the evaluation has not.
     """
 
     report: CocoReport
@@ -83,6 +87,7 @@ class Validation:
     input_hw: tuple[int, int]
     recorded: AccuracyRecord | None = None
     doubts: str | None = None
+    left_out: LeftOut = NOTHING
 
 
 def is_artifact(path: Path) -> bool:
@@ -94,19 +99,13 @@ def validate(request: ValidationRequest, progress: Progress | None = None) -> Va
     """Evaluate a detector on labelled pictures.
 
     Raises:
-        DatasetError: Labels or pictures cannot be used, or the classes do not match.
+        DatasetError: Labels or pictures cannot be used (unless *skip_bad_labels*), or the classes
+            do not match.
         ArtifactError, CheckpointError: The model cannot be used.
         UnsupportedError: An option for checkpoints was given with an artifact.
     """
     with open_model(request) as predictor:
-        dataset = read_dataset(
-            request.annotations,
-            images=request.images,
-            # A bare folder of YOLO labels has no names of its own; for other formats
-            # these are not used, and the names must match.
-            class_names=predictor.class_names if _is_bare_yolo(request.annotations) else None,
-            split=request.split,
-        )
+        dataset, left_out = labels_for(request, predictor.class_names)
         if request.limit is not None:
             dataset = dataset.first(request.limit)
         results = _collected(predictor, dataset, request, progress)
@@ -120,7 +119,33 @@ def validate(request: ValidationRequest, progress: Progress | None = None) -> Va
             input_hw=predictor.model.input_hw,
             recorded=contract.measured.accuracy if contract else None,
             doubts=contract.doubts if contract else None,
+            left_out=left_out,
         )
+
+
+def labels_for(
+    request: ValidationRequest, class_names: tuple[str, ...]
+) -> tuple[DetectionDataset, LeftOut]:
+    """The labelled pictures of a request, and what was left out of them.
+
+    Args:
+        class_names: The model's.
+
+    Raises:
+        DatasetError: They cannot be used.
+    """
+    dataset = read_dataset(
+        request.annotations,
+        images=request.images,
+        # A bare folder of YOLO labels has no names of its own; for other formats
+        # these are not used, and the names must match.
+        class_names=class_names if _is_bare_yolo(request.annotations) else None,
+        split=request.split,
+    )
+    left_out = judge_labels(
+        dataset, request.annotations, request.images, skip=request.skip_bad_labels
+    )
+    return dataset, left_out
 
 
 def open_model(request: ValidationRequest) -> Predictor:

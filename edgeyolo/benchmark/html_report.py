@@ -108,7 +108,7 @@ def _explained(report: BenchmarkReport) -> str:
     accuracy = report.artifacts[0].accuracy
     dataset = (
         f"AP: COCO accuracy of the same files on {accuracy.pictures} pictures of "
-        f"{accuracy.dataset}."
+        f"{accuracy.dataset}{f', without {accuracy.left_out}' if accuracy.left_out else ''}."
         if accuracy
         else "AP was not measured; give --annotations."
     )

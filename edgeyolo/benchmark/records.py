@@ -69,12 +69,17 @@ class Percentiles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accuracy:
-    """COCO accuracy of the very file whose speed was measured, 0..1."""
+    """COCO accuracy of the very file whose speed was measured, 0..1.
+
+    Attributes:
+        left_out: In words, what the labels have and the evaluation has not; else empty.
+    """
 
     ap: float
     ap50: float
     pictures: int
     dataset: str
+    left_out: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +166,7 @@ class ArtifactFigures:
             "ap": self.accuracy.ap if self.accuracy else None,
             "ap50": self.accuracy.ap50 if self.accuracy else None,
             "ap_pictures": self.accuracy.pictures if self.accuracy else None,
+            "ap_left_out": (self.accuracy.left_out or None) if self.accuracy else None,
         }
 
 

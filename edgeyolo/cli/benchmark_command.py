@@ -42,6 +42,7 @@ _PATTERN = "pattern:1280x720"
 @click.option("--images", type=options.FOLDER, help="Pictures, where not beside the labels.")
 @click.option("--limit", type=click.IntRange(1), help="AP of the first so many pictures.")
 @options.match_classes_option
+@options.skip_bad_labels_option
 @click.option(
     "--csv", "csv_file", type=options.NEW_PATH, help="Write a table, one line for each artifact."
 )
@@ -61,6 +62,7 @@ def command(
     images: Path | None,
     limit: int | None,
     match_classes: str,
+    skip_bad_labels: bool,
     csv_file: Path | None,
     html_file: Path | None,
     device: str,
@@ -95,6 +97,7 @@ def command(
                 images=images,
                 matching=ClassMatching(match_classes),
                 limit=limit,
+                skip_bad_labels=skip_bad_labels,
                 device=device,
                 threads=threads,
             )
@@ -113,6 +116,12 @@ def command(
         options.say,
         accuracy,
     )
+    for figures in report.artifacts:
+        if figures.accuracy is not None and figures.accuracy.left_out:
+            options.say(
+                f"AP of {figures.name}: left out of the labels: {figures.accuracy.left_out}; see: "
+                f"edgeyolo data check {annotations}"
+            )
     if csv_file is not None:
         write_text(csv_file, tables.as_csv(report))
     if html_file is not None:

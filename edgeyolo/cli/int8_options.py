@@ -54,6 +54,7 @@ def int8_options(command: Command) -> Command:
             ),
             click.option("--val-images", type=options.FOLDER, help="Pictures to measure on."),
             click.option("--val-annotations", type=options.EXISTING, help="Their labels."),
+            options.skip_bad_labels_option,
             click.option(
                 "--float-layer", multiple=True, help="A convolution to leave in float; repeatable."
             ),
@@ -105,6 +106,7 @@ def int8_request(values: dict[str, Any]) -> Int8Request | None:
         max_drop=values["max_drop"],
         val_images=values["val_images"],
         val_annotations=values["val_annotations"],
+        skip_bad_labels=values["skip_bad_labels"],
         full_integer=values["full_integer"],
         with_sensitivity=values["sensitivity"],
         with_block_scores=values["sensitivity_ap"],

@@ -104,6 +104,11 @@ match_classes_option = click.option(
     show_default=True,
     help="By names, all of them; by common names only; or by position.",
 )
+skip_bad_labels_option = click.option(
+    "--skip-bad-labels",
+    is_flag=True,
+    help="Measure accuracy without the labels and pictures that cannot be used; else an error.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 
 

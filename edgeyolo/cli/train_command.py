@@ -84,6 +84,7 @@ _CACHES = click.Choice(["none", "ram", "disk"])
     help="Batches between checkpoints within an epoch.",
 )
 @click.option("--no-tensorboard", is_flag=True, help="Write no TensorBoard files.")
+@options.skip_bad_labels_option
 @click.option("--help-config", is_flag=True, help="List every hyper-parameter of MODEL and exit.")
 @options.json_option
 @options.with_opencv
@@ -107,6 +108,7 @@ def command(
     cache: str,
     checkpoint_interval: int,
     no_tensorboard: bool,
+    skip_bad_labels: bool,
     help_config: bool,
     as_json: bool,
 ) -> None:
@@ -146,6 +148,7 @@ def command(
         cache=CacheMode(cache),
         checkpoint_interval=checkpoint_interval,
         tensorboard=not no_tensorboard,
+        skip_bad_labels=skip_bad_labels,
     )
     try:
         recipe = request.recipe()

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Rectangular canvases, as published numbers of YOLOv7 checkpoints were made.",
 )
+@options.skip_bad_labels_option
 @options.legacy_option
 @options.device_option
 @options.threads_option
@@ -74,6 +75,7 @@ def command(
     names: Path | None,
     input_size: tuple[int, int] | None,
     rectangular: bool,
+    skip_bad_labels: bool,
     legacy: bool,
     device: str,
     threads: int | None,
@@ -102,6 +104,7 @@ def command(
             input_hw=input_size,
             legacy=legacy,
             rectangular=rectangular,
+            skip_bad_labels=skip_bad_labels,
         ),
         show_progress,
     )
@@ -110,11 +113,13 @@ def command(
     _write(found, results, diagnostics)
     if as_json:
         options.print_json(_as_dict(found, elapsed_s))
-        return
-    click.echo(_as_text(found, per_class=per_class))
-    if found.dataset.problems:
+    else:
+        click.echo(_as_text(found, per_class=per_class))
+    if found.left_out:
+        options.say(f"left out: {found.left_out}; see: edgeyolo data check {annotations}")
+    elif found.dataset.problems:
         count = len(found.dataset.problems)
-        options.say(f"{count} problems in the labels; see: edgeyolo data check {annotations}")
+        options.say(f"{count} remarks on the labels; see: edgeyolo data check {annotations}")
 
 
 def _write(found: Validation, results: Path | None, diagnostics: Path | None) -> None:
@@ -135,6 +140,7 @@ def _as_dict(found: Validation, elapsed_s: float) -> dict[str, object]:
         "input_hw": found.input_hw,
         "dataset": found.dataset.name,
         "label_problems": len(found.dataset.problems),
+        "left_out": found.left_out,
         "elapsed_s": round(elapsed_s, 3),
         "recorded": found.recorded,
         **found.report.as_dict(),

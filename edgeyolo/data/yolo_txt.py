@@ -137,6 +137,8 @@ def read_yolo(
         picture = _picture(path, labels, len(class_names), len(pictures), problems)
         if picture is not None:
             pictures.append(picture)
+    if labels is not None:
+        _note_lonely(labels, {path.stem for path in paths}, problems)
     return DetectionDataset(
         name, class_names, tuple(range(len(class_names))), tuple(pictures), tuple(problems)
     )
@@ -160,6 +162,25 @@ def _listed(source: Path) -> list[Path]:
     except ValueError as error:
         raise DatasetError(f"picture list {source} is not UTF-8 text: {one_line(error)}") from error
     return [source.parent / line.strip() for line in lines if line.strip()]
+
+
+def _note_lonely(labels: Path, stems: set[str], problems: list[Problem]) -> None:
+    """Label files without a picture, where every picture's label file is in one folder."""
+    problems += [
+        Problem(ProblemKind.MISSING_PICTURE, f"{file.stem} of {file.name}")
+        for file in sorted(labels.glob("*.txt"))
+        if file.stem not in stems and _is_label_file(file)
+    ]
+
+
+def _is_label_file(file: Path) -> bool:
+    """Whether it starts with a number: classes.txt and notes lie beside labels, too."""
+    try:
+        with file.open(encoding="utf-8-sig") as lines:
+            float(lines.readline().split()[0])
+    except (OSError, ValueError, IndexError):
+        return False
+    return True
 
 
 def label_path(picture: Path, labels: Path | None) -> Path:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from edgeyolo.checkpoints.load import LoadedModel, load_model
+from edgeyolo.data.bad_labels import judge_labels
 from edgeyolo.data.batches import TrainingBatches
 from edgeyolo.data.checking import usable_dataset
 from edgeyolo.data.dataset import DetectionDataset
@@ -51,16 +52,18 @@ def datasets(
     """Checked pictures to train on, and those to evaluate on, if any.
 
     Raises:
-        DatasetError: Nothing usable.
+        DatasetError: Nothing usable, or labels to evaluate on that are not.
         TrainingError: The two have different classes.
     """
     data = Path(request.data)
     training = _checked(read_dataset(data, split="train"), say)
     validation = None
-    if request.val is not None:
-        validation = _checked(read_dataset(Path(request.val), split="val"), say)
-    elif _has_splits(data):
-        validation = _checked(read_dataset(data, split="val"), say)
+    evaluated = Path(request.val) if request.val is not None else data
+    if request.val is not None or _has_splits(data):
+        validation = _checked(read_dataset(evaluated, split="val"), say)
+        left_out = judge_labels(validation, evaluated, skip=request.skip_bad_labels)
+        if left_out:
+            say(f"{validation.name}: left out of the evaluation: {left_out}")
     else:
         say("no validation pictures (give --val): the last weights will be the result")
     if validation is not None and set(validation.class_names) - set(training.class_names):
@@ -85,7 +88,7 @@ def _checked(dataset: DetectionDataset, say: Say) -> DetectionDataset:
     say(f"{usable.name}: {len(usable)} pictures, {usable.num_boxes} objects")
     if report.problems:
         say(f"{usable.name}: {len(report.problems)} remarks; see: edgeyolo data check")
-    return usable
+    return replace(usable, problems=report.problems)
 
 
 def batches_for(

@@ -35,6 +35,8 @@ class TrainingRequest:
         checkpoint_interval: Iterations between checkpoints within an epoch; 0: after epochs.
         tensorboard: Whether TensorBoard's files are written.
         width: Another width multiple than the variant's, for small experiments.
+        skip_bad_labels: Evaluate without labels that cannot be used and pictures that are missing;
+            else an error. Training always goes without them.
     """
 
     model: str
@@ -55,6 +57,7 @@ class TrainingRequest:
     checkpoint_interval: int = 0
     tensorboard: bool = True
     width: float | None = None
+    skip_bad_labels: bool = False
 
     def architecture(self, num_classes: int) -> Architecture:
         """The training form of the network that is asked for.

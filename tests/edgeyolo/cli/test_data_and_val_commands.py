@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from edgeyolo.cli.main import group
 from edgeyolo.data.dataset import DetectionDataset
 from edgeyolo.data.labels import read_dataset
+from edgeyolo.errors import DatasetError
 from edgeyolo.evaluation.coco import TWELVE, CocoReport, PictureResult, coco_report
 from edgeyolo.families import FAMILIES
 from edgeyolo.spec import Family
@@ -140,3 +141,51 @@ def test_scenes_render_and_sheet_write_what_they_say(tmp_path: Path) -> None:
     sheet = cv2.imread(str(tmp_path / "sheet.png"))
     assert sheet is not None
     assert sheet.shape == (1754, 1240, 3)
+
+
+def quadrant_labels(root: Path, second_line: str) -> list[object]:
+    """Arguments of ``val`` for two pictures with a bright quarter each."""
+    (root / "labels").mkdir()
+    (root / "images").mkdir()
+    for stem, line in (("a", "0 .25 .25 .5 .5"), ("b", second_line)):
+        frame = np.zeros((64, 64, 3), np.uint8)
+        frame[:32, :32, 0] = 255
+        assert cv2.imwrite(str(root / "images" / f"{stem}.png"), frame)
+        (root / "labels" / f"{stem}.txt").write_text(line)
+    return ["--annotations", root / "labels", "--images", root / "images"]
+
+
+@pytest.mark.parametrize("line", ["99 .5 .5 .1 .1", "1 .5 .5", "1 50 50 10 10"])
+def test_val_measures_nothing_on_labels_that_were_left_out(
+    quadrant_artifact: Path, tmp_path: Path, line: str
+) -> None:
+    labels = quadrant_labels(tmp_path, line)
+    refused = run("val", quadrant_artifact, *labels, "--json")
+    assert isinstance(refused.exception, DatasetError)
+    assert "b.txt, line 1" in str(refused.exception)
+    assert refused.stdout == ""
+    went_on = run("val", quadrant_artifact, *labels, "--json", "--skip-bad-labels")
+    assert went_on.exit_code == 0, went_on.output
+    assert json.loads(went_on.stdout)["left_out"] == {"pictures": 0, "labels": 1}
+    assert "left out: 0 pictures and 1 label" in went_on.stderr
+
+
+def test_sound_labels_have_their_accuracy(quadrant_artifact: Path, tmp_path: Path) -> None:
+    labels = quadrant_labels(tmp_path, "0 .25 .25 .5 .5")
+    found = json.loads(run("val", quadrant_artifact, *labels, "--json").stdout)
+    assert found["ap"] == pytest.approx(1.0)
+    assert found["left_out"] == {"pictures": 0, "labels": 0}
+
+
+def test_a_benchmark_refuses_bad_labels_before_it_measures(
+    quadrant_artifact: Path, tmp_path: Path
+) -> None:
+    labels = quadrant_labels(tmp_path, "99 .5 .5 .1 .1")
+    refused = run("benchmark", quadrant_artifact, *labels)
+    assert isinstance(refused.exception, DatasetError)
+    assert refused.stderr == ""
+    quick = ("--frames", 1, "--rounds", 1, "--seconds", 0.05, "--skip-bad-labels", "--json")
+    measured = run("benchmark", quadrant_artifact, *labels, *quick)
+    assert measured.exit_code == 0, measured.output
+    (figures,) = json.loads(measured.stdout)["artifacts"]
+    assert figures["ap_left_out"] == "0 pictures and 1 label"

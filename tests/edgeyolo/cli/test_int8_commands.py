@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from edgeyolo.cli.int8_options import ALGORITHMS
 from edgeyolo.cli.main import group
+from edgeyolo.errors import DatasetError
 from edgeyolo.spec import Backend
 
 
@@ -99,3 +100,24 @@ def test_calibrate_needs_pictures(nano: str) -> None:
     result = run("calibrate", nano, "--to", "onnx")
     assert result.exit_code == 2
     assert "--calibration is needed" in result.stderr
+
+
+def test_accuracy_of_int8_is_not_measured_on_bad_labels(
+    nano: str, few: list[str], shared: Path, tmp_path: Path
+) -> None:
+    source = shared / "assets/coco_val2017_subset"
+    document = json.loads((source / "instances.json").read_bytes())
+    document["images"] = document["images"][:2]
+    kept = {picture["id"] for picture in document["images"]}
+    document["annotations"] = [one for one in document["annotations"] if one["image_id"] in kept]
+    document["annotations"][0]["category_id"] = 999
+    (tmp_path / "labels.json").write_text(json.dumps(document))
+    measured = ("--val-annotations", tmp_path / "labels.json", "--val-images", source / "images")
+    export = ("export", nano, "--to", "onnx", "--precision", "int8", *few, *measured)
+    refused = run(*export, "--output", tmp_path / "refused")
+    assert isinstance(refused.exception, DatasetError)
+    assert "category_id 999" in str(refused.exception)
+    assert not (tmp_path / "refused").exists()
+    calibrated = run("calibrate", nano, "--to", "onnx", *few, *measured, "--skip-bad-labels")
+    assert calibrated.exit_code == 0, calibrated.output
+    assert "left out of the labels: 0 pictures and 1 label" in calibrated.stdout

@@ -13,6 +13,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -22,9 +23,10 @@ import torch
 
 from edgeyolo.checkpoints.load import load_model
 from edgeyolo.checkpoints.own import read_training_state
-from edgeyolo.errors import OutputError, TrainingError
+from edgeyolo.errors import DatasetError, OutputError, TrainingError
 from edgeyolo.pipeline import ExportRequest, export
 from edgeyolo.spec import Backend
+from edgeyolo.training.preparation import datasets
 from edgeyolo.training.recipe import YoloV7Recipe, YoloxRecipe
 from edgeyolo.training.request import TrainingRequest
 from edgeyolo.training.session import resume, train
@@ -128,6 +130,23 @@ def test_a_run_folder_is_never_overwritten(pictures: Path, tmp_path: Path) -> No
     with pytest.raises(OutputError, match="--resume"):
         train(request_for(pictures, tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["precious.txt"]
+
+
+def test_labels_to_evaluate_on_must_all_be_usable(pictures: Path, tmp_path: Path) -> None:
+    document = json.loads((pictures / "instances.json").read_bytes())
+    document["annotations"][3]["bbox"][2] = float("nan")
+    labels = tmp_path / "val.json"
+    labels.write_text(json.dumps(document))
+    (tmp_path / "images").symlink_to(pictures / "images")
+    request = request_for(pictures, tmp_path / "run", val=str(labels))
+    with pytest.raises(
+        DatasetError, match=r"annotations\[3\].*errors in all: 1.*--skip-bad-labels"
+    ):
+        train(request)
+    assert not (tmp_path / "run").exists()
+    said: list[str] = []
+    datasets(replace(request, skip_bad_labels=True), said.append)
+    assert f"{labels}: left out of the evaluation: 0 pictures and 1 label" in said
 
 
 def test_weights_of_another_family_are_refused_and_leave_no_folder(
