@@ -34,10 +34,6 @@ class Cells:
     objectness: NDArray[np.float32]
     classes: NDArray[np.float32]
 
-    @property
-    def count(self) -> int:
-        return len(self.anchor)
-
 
 def promising_cells(
     heads: Sequence[NDArray[np.float32]],
@@ -46,8 +42,8 @@ def promising_cells(
     anchors: int,
     min_score: float,
     activated: bool,
-) -> Cells:
-    """The cells of one picture and level whose objectness is at least *min_score*.
+) -> Cells | None:
+    """The cells of one picture and level whose objectness is at least *min_score*, if any.
 
     *heads* and *activated* are as in :meth:`FamilyRules.decode`; the arrays may be views with
     any strides, so NCHW outputs are read through a transposed view without a copy.
@@ -55,8 +51,12 @@ def promising_cells(
     box, objectness, classes = (head[picture] for head in heads[3 * level : 3 * level + 3])
     height, width, _ = objectness.shape
     limit = min_score if activated else _logit(min_score)
-    # On the anchor-first view nonzero gives the order of N.
-    anchor, row, column = np.nonzero(objectness.transpose(2, 0, 1) >= np.float32(limit))
+    # The order of N is anchor-first.
+    found = np.flatnonzero(objectness.transpose(2, 0, 1) >= np.float32(limit))
+    if not len(found):
+        return None
+    anchor, cell = np.divmod(found, height * width)
+    row, column = np.divmod(cell, width)
     box = box.reshape(height, width, anchors, 4)[row, column, anchor]
     classes = classes.reshape(height, width, anchors, -1)[row, column, anchor]
     objectness = objectness[row, column, anchor][:, None]

@@ -86,7 +86,7 @@ class YoloV7Rules:
             zip(spec.strides, _anchors(spec), strict=True)
         ):
             cells = promising_cells(heads, level, picture, len(anchors_wh), min_score, activated)
-            if cells.count:
+            if cells is not None:
                 boxes.append(_boxes(cells.box, cells.grid_xy, stride, anchors_wh[cells.anchor]))
                 scores.append(_scores(cells.objectness, cells.classes))
         return stacked(boxes, 4), stacked(scores, spec.num_classes)

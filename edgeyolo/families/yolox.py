@@ -94,7 +94,7 @@ class YoloxRules:
         boxes, scores = [], []
         for level, stride in enumerate(spec.strides):
             cells = promising_cells(heads, level, picture, 1, min_score, activated)
-            if cells.count:
+            if cells is not None:
                 boxes.append(_boxes(cells.box, cells.grid_xy, stride))
                 scores.append(cells.objectness * cells.classes)
         return stacked(boxes, 4), stacked(scores, spec.num_classes)

@@ -167,7 +167,7 @@ coarse_boxes = st.integers(0, 100).flatmap(
 @given(
     corners_and_sizes=coarse_boxes,
     seed=st.integers(0, 2**32 - 1),
-    num_classes=st.integers(1, 4),
+    num_classes=st.integers(1, 4) | st.just(40),
     min_score=st.sampled_from([0.0, 0.25, 0.3, 1.0]),
     iou_threshold=st.sampled_from([0.0, 0.25, 0.3, 0.5, 0.45, 1.0]),
     class_agnostic=st.booleans(),
@@ -240,6 +240,24 @@ def test_thousands_of_candidates_give_the_same_as_few_at_a_time(
             )
         assert_array_equal(rows(results[0]), rows(results[1]))
         assert len(results[0]) == (limit or len(results[0])) > 0
+
+
+@pytest.mark.parametrize("num_classes", [1, 7, 80])
+def test_comparing_all_pairs_gives_the_same_as_those_of_a_class(
+    monkeypatch: pytest.MonkeyPatch, num_classes: int
+) -> None:
+    rng = np.random.default_rng(num_classes)
+    corner = rng.uniform(0, 60, (700, 2))
+    boxes = np.concatenate((corner, corner + rng.uniform(1, 30, (700, 2))), axis=1).astype("f4")
+    boxes[::50, 2] = np.inf
+    scores = np.zeros((700, num_classes), np.float32)
+    scores[np.arange(700), rng.integers(0, num_classes, 700)] = rng.uniform(0.3, 1, 700)
+    results = []
+    for sparse in (0, 10**9):
+        monkeypatch.setattr(suppression, "_SPARSE", sparse)
+        results.append(suppress(boxes, scores, min_score=0.3, iou_threshold=0.45))
+    assert_array_equal(rows(results[0]), rows(results[1]))
+    assert 14 < len(results[0]) < 700
 
 
 def test_nothing_in_gives_nothing_out() -> None:
