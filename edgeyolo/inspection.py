@@ -149,6 +149,7 @@ def _checkpoint(path: Path) -> tuple[dict[str, Any], list[str], bool]:
         "class_names": list(checkpoint.class_names or ()),
         "strides": list(checkpoint.strides),
         "activation": checkpoint.activation,
+        "assumed": [] if checkpoint.activation_told else ["activation"],
         "parameters": sum(
             value.numel()
             for key, value in checkpoint.state.items()
@@ -159,6 +160,11 @@ def _checkpoint(path: Path) -> tuple[dict[str, Any], list[str], bool]:
         **checkpoint.extras,
     }
     findings = []
+    if not checkpoint.activation_told:
+        findings.append(
+            f"activation {checkpoint.activation} is assumed; the file does not tell: if it was "
+            "trained with another one, give --activation"
+        )
     if checkpoint.class_names is None:
         findings.append("holds no class names; export needs --names unless they are COCO's 80")
     broken = [key for key, value in checkpoint.state.items() if not bool(value.isfinite().all())]

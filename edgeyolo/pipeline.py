@@ -28,6 +28,7 @@ from edgeyolo.exporters.vendor import Exporter, ExportSource, VendorFiles, tool_
 from edgeyolo.int8_report import Int8Files
 from edgeyolo.int8_request import Int8Request, photographs
 from edgeyolo.letterbox import Letterboxer
+from edgeyolo.models.architecture import Activation
 from edgeyolo.models.deploy import deploy
 from edgeyolo.predictor import Predictor, open_session
 from edgeyolo.quantization import compare_int8, write_int8
@@ -60,6 +61,7 @@ class ExportRequest:
         pixels: uint8 NHWC BGR pixels in; else float32 NCHW, preprocessed on the host.
         names_file: Class names, where the checkpoint has none.
         legacy: YOLOX weights of the first release (RGB, ImageNet mean and std).
+        activation: Of a checkpoint that does not tell; the published one where ``None``.
         images: Folder of pictures for parity; rendered scenes where ``None``.
         thresholds: Defaults written into the contract.
         suppress_in_graph: End the graph in non-maximum suppression with *thresholds*.
@@ -76,6 +78,7 @@ class ExportRequest:
     pixels: bool = True
     names_file: Path | None = None
     legacy: bool = False
+    activation: Activation | None = None
     images: Path | None = None
     thresholds: Thresholds = dataclasses.field(default_factory=Thresholds)
     suppress_in_graph: bool = False
@@ -133,6 +136,7 @@ def export(request: ExportRequest, progress: Progress = lambda _: None) -> Expor
         names_file=request.names_file,
         input_hw=request.input_hw,
         legacy=request.legacy,
+        activation=request.activation,
     )
     output = request.output or _default_output(request, loaded)
     frames, image_source = _proof_frames(request, loaded)
@@ -214,6 +218,7 @@ def try_int8(
     input_hw: tuple[int, int] | None = None,
     names_file: Path | None = None,
     legacy: bool = False,
+    activation: Activation | None = None,
     progress: Progress = lambda _: None,
 ) -> Iterator[Int8Files]:
     """Quantise and measure without writing an artifact; a result per range estimator.
@@ -225,7 +230,13 @@ def try_int8(
         CheckpointError: The weights cannot be read.
         AccuracyError: A budget cannot be met.
     """
-    loaded = load_model(checkpoint, names_file=names_file, input_hw=input_hw, legacy=legacy)
+    loaded = load_model(
+        checkpoint,
+        names_file=names_file,
+        input_hw=input_hw,
+        legacy=legacy,
+        activation=activation,
+    )
     deployed, _ = deploy(loaded.model)
     source = ExportSource(deployed, loaded.spec)
     yield from compare_int8(source, backend, request, estimators, Thresholds(), progress)

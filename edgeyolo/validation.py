@@ -19,6 +19,7 @@ from edgeyolo.evaluation.coco import (
     collect,
 )
 from edgeyolo.families import FAMILIES
+from edgeyolo.models.architecture import Activation
 from edgeyolo.predictor import Predictor, load
 from edgeyolo.runtimes.catalog import SUFFIXES
 
@@ -43,6 +44,7 @@ class ValidationRequest:
         names_file: Class names of a checkpoint that has none; not for artifacts.
         input_hw: Input size of a checkpoint, its own where ``None``; not for artifacts.
         legacy: The checkpoint is of YOLOX's first release; not for artifacts.
+        activation: Of a checkpoint that does not tell; not for artifacts.
         rectangular: Evaluate a YOLOv7 checkpoint as its published numbers were made.
         skip_bad_labels: Evaluate without labels that cannot be used and pictures that are missing.
     """
@@ -59,6 +61,7 @@ class ValidationRequest:
     names_file: Path | None = None
     input_hw: tuple[int, int] | None = None
     legacy: bool = False
+    activation: Activation | None = None
     rectangular: bool = False
     skip_bad_labels: bool = False
 
@@ -167,6 +170,7 @@ def open_model(request: ValidationRequest) -> Predictor:
         names_file=request.names_file,
         input_hw=request.input_hw,
         legacy=request.legacy,
+        activation=request.activation,
     )
     return torch_predictor(loaded.model, loaded.spec, device=request.device)
 
@@ -177,6 +181,7 @@ def _check_artifact_request(request: ValidationRequest) -> None:
         ("--names", request.names_file is not None),
         ("--input-size", request.input_hw is not None),
         ("--legacy", request.legacy),
+        ("--activation", request.activation is not None),
     ):
         if given:
             raise UnsupportedError(

@@ -14,6 +14,7 @@ from edgeyolo.evaluation.parity import compare
 from edgeyolo.evaluation.preprocess_check import CHECKED_PICTURES, check_weights
 from edgeyolo.evaluation.torch_session import torch_predictor
 from edgeyolo.families import FAMILIES
+from edgeyolo.models.architecture import Activation
 from edgeyolo.pictures import list_pictures, read_picture
 from edgeyolo.predictor import load
 from edgeyolo.spec import ModelSpec, Precision
@@ -44,6 +45,7 @@ def verify(
     checkpoint: Path,
     images: Path,
     *,
+    activation: Activation | None = None,
     limit: int | None = None,
     device: str = "auto",
     threads: int | None = None,
@@ -54,13 +56,21 @@ def verify(
     contract claims, so that a wrong contract is noticed. What a checkpoint does not tell, the
     release that it is of, is taken from the contract and tried on the pictures.
 
+    Args:
+        activation: Of a checkpoint that does not tell; the published one where ``None``.
+
     Raises:
         ArtifactError: The two are different detectors (family, classes).
     """
     paths = list_pictures(images)[:limit]
     with load(artifact, device=device, threads=threads) as candidate:
         model = candidate.model
-        loaded = load_model(checkpoint, input_hw=model.input_hw, known_names=model.class_names)
+        loaded = load_model(
+            checkpoint,
+            input_hw=model.input_hw,
+            known_names=model.class_names,
+            activation=activation,
+        )
         spec = loaded.spec
         if spec.family is not model.family or spec.num_classes != model.num_classes:
             raise ArtifactError(

@@ -14,6 +14,7 @@ from edgeyolo.coco_names import COCO_NAMES
 from edgeyolo.errors import CheckpointError, UnsupportedError
 from edgeyolo.families import FAMILIES
 from edgeyolo.families.yolox import YOLOX
+from edgeyolo.models.architecture import Activation
 from edgeyolo.models.detector import Detector
 from edgeyolo.models.zoo import VARIANTS, build_architecture
 from edgeyolo.spec import Family, ModelSpec, Preprocess
@@ -42,6 +43,7 @@ def load_model(
     known_names: tuple[str, ...] | None = None,
     input_hw: tuple[int, int] | None = None,
     legacy: bool = False,
+    activation: Activation | None = None,
 ) -> LoadedModel:
     """Read a checkpoint and build its network.
 
@@ -53,14 +55,17 @@ def load_model(
         input_hw: Height and width in pixels; the published size of the variant where ``None``.
         legacy: The weights are of YOLOX's first release (0.1.0), which wants RGB pictures
             normalised as for ImageNet. The tensors do not tell.
+        activation: What the network was trained with, for a file that does not tell; the
+            published one where ``None``.
 
     Raises:
-        CheckpointError: The file cannot be used, or its class names are unknown.
+        CheckpointError: The file cannot be used, tells another activation, or its class names are
+            unknown.
         DatasetError: *names_file* cannot be read.
         UnsupportedError: *legacy* for a family that has no legacy form.
         ValueError: *input_hw* does not fit the network.
     """
-    checkpoint = read_checkpoint(path)
+    checkpoint = _with_activation(read_checkpoint(path), activation)
     names = _class_names(checkpoint, names_file, known_names)
     model = build_architecture(checkpoint.architecture)
     _load_state(model, checkpoint)
@@ -75,6 +80,18 @@ def load_model(
         license=checkpoint.spec.license if checkpoint.spec else license_of(checkpoint.sha256),
     )
     return LoadedModel(model, spec, checkpoint)
+
+
+def _with_activation(checkpoint: Checkpoint, activation: Activation | None) -> Checkpoint:
+    if activation is None:
+        return checkpoint
+    if checkpoint.activation_told and activation is not checkpoint.activation:
+        raise CheckpointError(
+            f"{checkpoint.path} tells that its activation is {checkpoint.activation}, not "
+            f"{activation}; leave --activation out"
+        )
+    architecture = replace(checkpoint.architecture, activation=activation)
+    return replace(checkpoint, architecture=architecture)
 
 
 def _class_names(

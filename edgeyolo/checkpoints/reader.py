@@ -36,6 +36,8 @@ class Checkpoint:
         spec: What our own checkpoints say about themselves, else ``None``.
         container: ``"zip"``, ``"stream"`` or ``"tar"``.
         extras: Plain values from the top of the file: epoch, best score.
+        activation_told: Whether the file tells its activation; state dicts do not, and the
+            published one is assumed.
     """
 
     path: Path
@@ -47,6 +49,7 @@ class Checkpoint:
     spec: ModelSpec | None
     container: str
     extras: Mapping[str, str | int | float]
+    activation_told: bool
 
     @property
     def family(self) -> Family:
@@ -112,4 +115,6 @@ def _read(path: Path, stored: Stored, header: OwnHeader | None, contents: Conten
         spec=header.spec if header else None,
         container=stored.container,
         extras=contents.extras,
+        # Our own checkpoints write the architecture wherever it is not the published one.
+        activation_told=header is not None or bool(contents.activations),
     )

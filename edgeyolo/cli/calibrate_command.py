@@ -10,6 +10,7 @@ import click
 
 from edgeyolo.cli import options
 from edgeyolo.cli.int8_options import ALGORITHMS, int8_options, int8_request
+from edgeyolo.models.architecture import Activation
 from edgeyolo.spec import Backend
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 @click.option("--compare", is_flag=True, help="Quantise with every algorithm and tabulate.")
 @click.option("--input-size", type=options.InputSize(), help="Network input, height x width.")
 @click.option("--names", type=options.FILE, help="Class names, where the checkpoint has none.")
-@click.option("--legacy", is_flag=True, help="YOLOX weights of the first release (0.1.0).")
+@options.legacy_option
+@options.activation_option
 @int8_options
 @options.json_option
 @options.with_opencv
@@ -34,6 +36,7 @@ def command(
     input_size: tuple[int, int] | None,
     names: Path | None,
     legacy: bool,
+    activation: Activation | None,
     as_json: bool,
     **int8: Any,
 ) -> None:
@@ -56,6 +59,7 @@ def command(
             input_hw=input_size,
             names_file=names,
             legacy=legacy,
+            activation=activation,
             progress=options.say,
         )
     )

@@ -11,6 +11,7 @@ import click
 from edgeyolo.cli import options
 from edgeyolo.cli.int8_options import int8_options, int8_request
 from edgeyolo.contract import ParityRecord, Thresholds
+from edgeyolo.models.architecture import Activation
 from edgeyolo.spec import Backend, Precision
 
 
@@ -45,6 +46,7 @@ from edgeyolo.spec import Backend, Precision
     help="Class names of a checkpoint without them: a text file, data-set YAML or COCO JSON.",
 )
 @options.legacy_option
+@options.activation_option
 @click.option(
     "--min-score",
     type=click.FloatRange(0, 1),
@@ -90,6 +92,7 @@ def command(
     images: Path | None,
     names: Path | None,
     legacy: bool,
+    activation: Activation | None,
     min_score: float,
     iou_threshold: float,
     max_detections: int,
@@ -117,6 +120,7 @@ def command(
             pixels=not float_input,
             names_file=names,
             legacy=legacy,
+            activation=activation,
             images=images,
             thresholds=Thresholds(
                 min_score=min_score, iou_threshold=iou_threshold, max_detections=max_detections

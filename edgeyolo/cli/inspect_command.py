@@ -37,6 +37,8 @@ def command(*, path: Path, as_json: bool) -> None:
     else:
         click.echo(f"{path}: {found.kind}, {'sound' if found.sound else 'NOT SOUND'}")
         for name, value in found.facts.items():
+            if value == []:
+                continue
             click.echo(f"  {name:<14}{_short(msgspec.to_builtins(value))}")
         for finding in found.findings:
             click.echo(f"  ! {finding}")

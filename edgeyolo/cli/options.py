@@ -13,6 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import click
 
+from edgeyolo.models.architecture import Activation
 from edgeyolo.sources.redact import redact
 from edgeyolo.spec import Backend, Precision, check_input_hw
 
@@ -96,6 +97,23 @@ iou_threshold_option = click.option(
 )
 legacy_option = click.option(
     "--legacy", is_flag=True, help="YOLOX weights of the first release (0.1.0)."
+)
+
+
+class ActivationName(click.Choice[str]):
+    """``silu|relu|lrelu`` as an :class:`~edgeyolo.models.architecture.Activation`."""
+
+    def __init__(self) -> None:
+        super().__init__([activation.value for activation in Activation])
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return Activation(super().convert(value, param, ctx))
+
+
+activation_option = click.option(
+    "--activation",
+    type=ActivationName(),
+    help="What a checkpoint that does not tell was trained with; the published one where left out.",
 )
 match_classes_option = click.option(
     "--match-classes",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgeyolo.cli import options
+from edgeyolo.models.architecture import Activation
 
 if TYPE_CHECKING:
     from edgeyolo.validation import Validation
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 )
 @options.skip_bad_labels_option
 @options.legacy_option
+@options.activation_option
 @options.device_option
 @options.threads_option
 @options.json_option
@@ -77,6 +79,7 @@ def command(
     rectangular: bool,
     skip_bad_labels: bool,
     legacy: bool,
+    activation: Activation | None,
     device: str,
     threads: int | None,
     as_json: bool,
@@ -103,6 +106,7 @@ def command(
             names_file=names,
             input_hw=input_size,
             legacy=legacy,
+            activation=activation,
             rectangular=rectangular,
             skip_bad_labels=skip_bad_labels,
         ),

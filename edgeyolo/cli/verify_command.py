@@ -9,6 +9,7 @@ import click
 
 from edgeyolo.cli import options
 from edgeyolo.cli.export_command import parity_line
+from edgeyolo.models.architecture import Activation
 
 
 @click.command()
@@ -16,6 +17,7 @@ from edgeyolo.cli.export_command import parity_line
 @click.option("--against", type=options.WeightsFile(), required=True, help="The checkpoint.")
 @click.option("--images", type=options.FOLDER, required=True, help="Pictures to compare on.")
 @click.option("--limit", type=click.IntRange(1), help="Compare on the first so many pictures.")
+@options.activation_option
 @options.device_option
 @options.threads_option
 @options.json_option
@@ -26,6 +28,7 @@ def command(
     against: Path,
     images: Path,
     limit: int | None,
+    activation: Activation | None,
     device: str,
     threads: int | None,
     as_json: bool,
@@ -37,7 +40,15 @@ def command(
     """
     from edgeyolo.verification import verify
 
-    result = verify(artifact, against, images, limit=limit, device=device, threads=threads)
+    result = verify(
+        artifact,
+        against,
+        images,
+        activation=activation,
+        limit=limit,
+        device=device,
+        threads=threads,
+    )
     if as_json:
         options.print_json(
             {
