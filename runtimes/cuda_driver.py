@@ -327,9 +327,11 @@ class CapturedGraph:
         self._cuda.call("cuGraphLaunch", self._executable, c_void_p(stream.handle))
 
     def close(self) -> None:
-        if self._executable:
-            self._cuda.call("cuGraphExecDestroy", self._executable)
+        try:
+            if self._executable:
+                self._cuda.call("cuGraphExecDestroy", self._executable)
+        finally:
             self._executable = c_void_p()
-        if self._graph:
-            self._cuda.call("cuGraphDestroy", self._graph)
+            if self._graph:
+                self._cuda.call("cuGraphDestroy", self._graph)
             self._graph = c_void_p()

@@ -47,6 +47,7 @@ class MessageLog:
 
     def __init__(self) -> None:
         self._kept: list[Message] = []
+        self._start = 0
         self.last_node: str | None = None
 
     def receive(self, severity: int, text: str) -> None:
@@ -59,18 +60,19 @@ class MessageLog:
     @contextmanager
     def collecting(self) -> Iterator[list[Message]]:
         """Warnings and errors that arrive inside the block."""
-        start = len(self._kept)
+        before, self._start = self._start, len(self._kept)
         self.last_node = None
         collected: list[Message] = []
         try:
             yield collected
         finally:
-            collected.extend(self._kept[start:])
-            del self._kept[start:]
+            collected.extend(self._kept[self._start :])
+            del self._kept[self._start :]
+            self._start = before
 
     def last_error(self) -> str:
         """Text of the newest error inside a running :meth:`collecting`, or ``""``."""
-        errors = [m.text for m in self._kept if m.severity <= Severity.ERROR]
+        errors = [m.text for m in self._kept[self._start :] if m.severity <= Severity.ERROR]
         return errors[-1] if errors else ""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -20,7 +21,7 @@ from edgeyolo.runtimes.cuda_driver import (
     PinnedMemory,
     Stream,
 )
-from edgeyolo.runtimes.tensorrt_log import logger_of
+from edgeyolo.runtimes.tensorrt_log import Message, Severity, logger_of
 from edgeyolo.runtimes.tensorrt_modules import TensorRt
 from edgeyolo.runtimes.tensorrt_outputs import ShapeListener, output_listener
 
@@ -138,10 +139,14 @@ class TensorRtSession:
     def close(self) -> None:
         if self._context is None:
             return
-        self._cuda.make_current()
-        self._stream.wait()
+        # After a fault of the GPU every call of the driver fails; whoever ran has been told, and
+        # closing must neither hide that error nor stop half-way.
+        with suppress(BackendError):
+            self._cuda.make_current()
+            self._stream.wait()
         self._release()
-        self._cuda.close()
+        with suppress(BackendError):
+            self._cuda.close()
 
     def _allocate(self, cuda_graph: bool) -> None:
         self._stream = self._own(Stream(self._cuda))
@@ -174,13 +179,15 @@ class TensorRtSession:
         self._forget_graphs()
         self._context = self._engine = None
         while self._owned:
-            self._owned.pop().close()
+            with suppress(BackendError):
+                self._owned.pop().close()
 
     def _forget_graphs(self) -> None:
         for slot in (*self._free, *self._under_way):
             slot.graph = None
         while self._graphs:
-            self._graphs.pop().close()
+            with suppress(BackendError):
+                self._graphs.pop().close()
 
     @property
     def _picture_nbytes(self) -> int:
@@ -236,8 +243,12 @@ class TensorRtSession:
             self._forget_graphs()
         if self._dynamic:
             shape = (count, *self._picture_shape)
-            if not self._context.set_input_shape(self._input_name, shape):
-                raise BackendError(f"{self._trt} refuses the input shape {shape}")
+            with logger_of(self._trt)[1].collecting() as messages:
+                fits = self._context.set_input_shape(self._input_name, shape)
+            if not fits:
+                raise BackendError(
+                    f"{self._trt} refuses the input shape {shape}: {_reason(messages)}"
+                )
         self._batch = count
 
     def _start(self, slot: _Slot, count: int) -> None:
@@ -272,14 +283,10 @@ class TensorRtSession:
 
     def _execute(self) -> None:
         """Enqueue the engine's work, between the copies."""
-        _, log = logger_of(self._trt)
-        with log.collecting():
+        with logger_of(self._trt)[1].collecting() as messages:
             done = self._context.execute_async_v3(self._stream.handle)
-            problem = log.last_error()
         if not done:
-            raise BackendError(
-                f"{self._trt} could not run: {one_line(problem or 'no reason given')}"
-            )
+            raise BackendError(f"{self._trt} could not run: {_reason(messages)}")
 
     def _shapes(self) -> tuple[tuple[int, ...], ...]:
         return tuple(
@@ -291,16 +298,26 @@ class TensorRtSession:
 
 
 def _context(trt: TensorRt, engine: Any, *, cuda_graph: bool) -> Any:
+    arguments: tuple[Any, ...] = ()
     if cuda_graph and trt.is_rtx:
         # TensorRT for RTX captures by itself, for dynamic shapes too (since 1.2).
         config = engine.create_runtime_config()
         config.cuda_graph_strategy = trt.member("CudaGraphStrategy", "WHOLE_GRAPH_CAPTURE")
-        context = engine.create_execution_context(config)
-    else:
-        context = engine.create_execution_context()
+        arguments = (config,)
+    with logger_of(trt)[1].collecting() as messages:
+        context = engine.create_execution_context(*arguments)
     if context is None:
-        raise BackendError(f"{trt} could not prepare the engine; the GPU's memory may be full")
+        raise BackendError(
+            f"{trt} could not prepare the engine ({_reason(messages)}); the GPU's memory may be "
+            "full"
+        )
     return context
+
+
+def _reason(messages: Sequence[Message]) -> str:
+    """The library's newest error."""
+    errors = [message.text for message in messages if message.severity <= Severity.ERROR]
+    return one_line(errors[-1]) if errors else "no reason given"
 
 
 def _check_tensors(trt: TensorRt, engine: Any, contract: Contract) -> None:

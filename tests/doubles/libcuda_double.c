@@ -1,7 +1,7 @@
 /* The functions of libcuda that edgeyolo calls, on host memory: the calling convention is real,
    the GPU is not. DOUBLE_CUDA_DEVICES sets how many GPUs there are (default 1),
-   DOUBLE_CUDA_CAPABILITY what they are (default 8.7), DOUBLE_CUDA_MULTIPROCESSORS how large (8). Everything that
-   is allocated is counted, so that a leak or a double free shows; so are the copies made. */
+   DOUBLE_CUDA_CAPABILITY what they are (default 8.7), DOUBLE_CUDA_MULTIPROCESSORS how large (8).
+   Everything that is allocated is counted, so that a leak or a double free shows; so are the copies made. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,15 +9,21 @@
 typedef int CUresult;
 enum { INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, INVALID_HANDLE = 400 };
 
-static int live_allocations, live_streams, live_graphs, retained, initialised, current, copies;
+static int live_allocations, live_streams, live_graphs, retained, initialised, current;
+static int copies, faulty;
 
 typedef struct { void *to; const void *from; size_t n; void (*callback)(void); } Work;
 typedef struct { Work *work; int count; } Graph;
 static Graph *capturing;
 
 int double_live(void) { return live_allocations + live_streams + live_graphs + retained; }
+/* From now on calls fail as they do after a fault of the GPU; they still free, so that what is
+   left over shows. */
+void double_fault(int on) { faulty = on; }
 int double_copies(void) { return copies; }
 int double_capturing(void) { return capturing != NULL; }
+
+#define FAULT (faulty ? 700 : 0)
 
 static CUresult record(Work work) {
     capturing->work = realloc(capturing->work, sizeof(Work) * (capturing->count + 1));
@@ -62,8 +68,8 @@ CUresult cuDevicePrimaryCtxRetain(void **context, int device) {
     retained++;
     return 0;
 }
-CUresult cuDevicePrimaryCtxRelease_v2(int device) { (void)device; retained--; return 0; }
-CUresult cuCtxSetCurrent(void *context) { current = context == &retained; return 0; }
+CUresult cuDevicePrimaryCtxRelease_v2(int device) { (void)device; retained--; return FAULT; }
+CUresult cuCtxSetCurrent(void *context) { current = context == &retained; return FAULT; }
 CUresult cuMemGetInfo_v2(size_t *free_bytes, size_t *total) {
     *free_bytes = (size_t)3 << 30;
     *total = (size_t)8 << 30;
@@ -78,8 +84,8 @@ static CUresult allocate(void **pointer, size_t n) {
 }
 CUresult cuMemAlloc_v2(uint64_t *device, size_t n) { return allocate((void **)device, n); }
 CUresult cuMemAllocHost_v2(void **host, size_t n) { return allocate(host, n); }
-CUresult cuMemFree_v2(uint64_t device) { free((void *)device); live_allocations--; return 0; }
-CUresult cuMemFreeHost(void *host) { free(host); live_allocations--; return 0; }
+CUresult cuMemFree_v2(uint64_t device) { free((void *)device); live_allocations--; return FAULT; }
+CUresult cuMemFreeHost(void *host) { free(host); live_allocations--; return FAULT; }
 static CUresult copy(void *to, const void *from, size_t n, void *stream) {
     if (!stream || !to || !from) return INVALID_HANDLE;
     if (capturing) return record((Work){to, from, n, NULL});
@@ -99,8 +105,10 @@ CUresult cuStreamCreate(void **stream, unsigned flags) {
     live_streams++;
     return 0;
 }
-CUresult cuStreamDestroy_v2(void *stream) { free(stream); live_streams--; return 0; }
-CUresult cuStreamSynchronize(void *stream) { return stream && !capturing ? 0 : INVALID_HANDLE; }
+CUresult cuStreamDestroy_v2(void *stream) { free(stream); live_streams--; return FAULT; }
+CUresult cuStreamSynchronize(void *stream) {
+    return !stream || capturing ? INVALID_HANDLE : FAULT;
+}
 CUresult cuEventCreate(void **event, unsigned flags) {
     if (flags != 3) return INVALID_VALUE;
     *event = calloc(1, 1);
@@ -113,7 +121,7 @@ CUresult cuEventRecord(void *event, void *stream) {
     return 0;
 }
 CUresult cuEventSynchronize(void *event) { return event && *(char *)event ? 0 : INVALID_HANDLE; }
-CUresult cuEventDestroy_v2(void *event) { free(event); live_streams--; return 0; }
+CUresult cuEventDestroy_v2(void *event) { free(event); live_streams--; return FAULT; }
 CUresult cuStreamBeginCapture_v2(void *stream, int mode) {
     if (!stream || mode != 1 || capturing) return INVALID_VALUE;
     capturing = calloc(1, sizeof(Graph));
@@ -142,12 +150,12 @@ CUresult cuGraphLaunch(void *executable, void *stream) {
     }
     return 0;
 }
-CUresult cuGraphExecDestroy(void *executable) { (void)executable; live_graphs--; return 0; }
+CUresult cuGraphExecDestroy(void *executable) { (void)executable; live_graphs--; return FAULT; }
 CUresult cuGraphDestroy(void *graph) {
     free(((Graph *)graph)->work);
     free(graph);
     live_graphs--;
-    return 0;
+    return FAULT;
 }
 CUresult cuGetErrorString(int error, const char **text) {
     *text = error == NO_DEVICE ? "no CUDA-capable device is detected"
