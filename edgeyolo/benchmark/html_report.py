@@ -5,10 +5,10 @@ from __future__ import annotations
 from html import escape
 
 from edgeyolo.benchmark.charts import Point, accuracy_chart, stage_bars
-from edgeyolo.benchmark.published import COCO_CLASSES, PUBLISHED
+from edgeyolo.benchmark.published import COCO_CLASSES, NOTE, VAL_AP
 from edgeyolo.benchmark.records import ArtifactFigures, BenchmarkReport
 from edgeyolo.benchmark.report_style import CSS
-from edgeyolo.benchmark.tables import BACKEND_NAMES, published_rows
+from edgeyolo.benchmark.tables import BACKEND_NAMES, accuracy_text, published_rows
 
 
 def as_html(report: BenchmarkReport) -> str:
@@ -98,7 +98,7 @@ def _speed(report: BenchmarkReport) -> list[list[str]]:
                 *times,
                 *(f"{rate:.1f}" for rate in rates),
                 f"{figures.stream_over_bare:.3f}",
-                f"{figures.accuracy.ap:.4f}" if figures.accuracy else "–",
+                accuracy_text(figures.accuracy) or "–",
             ]
         )
     return rows
@@ -141,10 +141,10 @@ def _point(number: int, figures: ArtifactFigures) -> Point | None:
     if figures.accuracy is not None:
         return Point(number, figures.bare.p50, figures.accuracy.ap * 100, measured=True)
     model = figures.contract.model
-    for published in PUBLISHED:
-        if published.name == model.name and model.num_classes == COCO_CLASSES:
-            return Point(number, figures.bare.p50, published.ap, measured=False)
-    return None
+    ap = VAL_AP.get(model.name)
+    if ap is None or model.num_classes != COCO_CLASSES:
+        return None
+    return Point(number, figures.bare.p50, ap, measured=False)
 
 
 def _parity(report: BenchmarkReport) -> str:
@@ -216,11 +216,6 @@ def _pictures(report: BenchmarkReport) -> str:
 
 
 def _published(report: BenchmarkReport) -> str:
-    note = (
-        "Input, AP (val2017), parameters, operations and V100 times (FP16, batch 1) are what the "
-        "authors of YOLOX and YOLOv7 printed. The columns “here” are medians of the bare network "
-        "on this machine."
-    )
     # Numbers name artifacts elsewhere; these rows are networks.
     header, *body = published_rows(report)
     head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
@@ -235,7 +230,7 @@ def _published(report: BenchmarkReport) -> str:
     )
     return (
         f'<div class="wide"><table class="stacked"><thead><tr>{head}</tr></thead>'
-        f'<tbody>{lines}</tbody></table></div><p class="soft">{note}</p>'
+        f'<tbody>{lines}</tbody></table></div><p class="soft">{escape(NOTE)}</p>'
     )
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import textwrap
 from typing import Any
 
 import msgspec
 
-from edgeyolo.benchmark.published import comparison
-from edgeyolo.benchmark.records import STAGES, BenchmarkReport
+from edgeyolo.benchmark.published import NOTE, comparison
+from edgeyolo.benchmark.records import STAGES, Accuracy, BenchmarkReport
 from edgeyolo.spec import Backend
 
 BACKEND_NAMES = {
@@ -34,7 +35,7 @@ def as_text(report: BenchmarkReport) -> str:
         *_aligned(_other_rows(report)),
     ]
     if any(row.measured for row in comparison(report.artifacts)):
-        lines += ["", *_aligned(published_rows(report))]
+        lines += ["", *_aligned(published_rows(report)), *textwrap.wrap(NOTE, 110)]
     lines += ["", *(f"warning: {warning}" for warning in report.warnings)]
     return "\n".join(lines).rstrip()
 
@@ -74,11 +75,12 @@ def published_rows(report: BenchmarkReport) -> list[list[str]]:
     rows = [
         [
             "published",
-            "input",
-            "AP val",
+            "size",
+            "mAP",
+            "CPU ONNX ms",
+            "T4 TensorRT ms",
             "params M",
-            "GFLOPs",
-            "V100 ms",
+            "FLOPs G",
             *(f"{name} ms here" for name in BACKEND_NAMES.values()),
             "AP here",
         ]
@@ -86,17 +88,19 @@ def published_rows(report: BenchmarkReport) -> list[list[str]]:
     for row in comparison(report.artifacts):
         model = row.published
         measured = [found for kind in BACKEND_NAMES for found in row.measured.get(kind, ())]
-        aps = [
-            f"{found.precision} {found.ap * 100:.1f}" for found in measured if found.ap is not None
-        ]
+        aps = [text for found in measured if (text := found.accuracy())]
+        val = "" if model.ap == model.ap_val else f" ({model.ap_val})"
         rows.append(
             [
                 model.name,
                 str(model.side),
-                f"{model.ap}",
+                f"{model.ap}{val}",
+                *(
+                    "-" if ms is None else f"{ms}"
+                    for ms in (model.cpu_onnx_ms, model.t4_tensorrt_ms)
+                ),
                 f"{model.params_m}",
                 f"{model.gflops}",
-                "-" if model.v100_ms is None else f"{model.v100_ms:.1f}",
                 *(
                     ", ".join(found.text(model.side) for found in row.measured.get(kind, ())) or "-"
                     for kind in BACKEND_NAMES
@@ -105,6 +109,11 @@ def published_rows(report: BenchmarkReport) -> list[list[str]]:
             ]
         )
     return rows
+
+
+def accuracy_text(accuracy: Accuracy | None) -> str:
+    """``".2891 on 198 pictures"``, for a few pictures may say anything; empty without one."""
+    return f"{accuracy.ap:.4f} on {accuracy.pictures} pictures" if accuracy else ""
 
 
 def _speed_rows(report: BenchmarkReport) -> list[list[str]]:
@@ -144,7 +153,7 @@ def _other_rows(report: BenchmarkReport) -> list[list[str]]:
             f"{figures.file_bytes / 1e6:.1f}",
             f"{figures.resident_mb:.0f}",
             f"{figures.peak_mb:.0f}",
-            f"{figures.accuracy.ap:.4f}" if figures.accuracy else "-",
+            accuracy_text(figures.accuracy) or "-",
         ]
         if with_power:
             row.append("-" if figures.stream_watts is None else f"{figures.stream_watts:.1f}")

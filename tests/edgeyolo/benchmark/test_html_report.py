@@ -186,4 +186,19 @@ def test_an_accuracy_of_zero_is_shown_beside_the_published_one(report: Benchmark
     )
     header, *rows = published_rows(replace(report, artifacts=(useless,)))
     nano = next(row for row in rows if row[0] == "yolox-nano")
-    assert nano[header.index("AP here")] == "fp32 0.0"
+    assert nano[header.index("AP here")] == f"fp32 0.0 ({figures.accuracy.pictures} pictures)"
+    assert (nano[header.index("mAP")], nano[header.index("CPU ONNX ms")]) == ("25.8", "-")
+    seven = next(row for row in rows if row[0] == "yolov7-l")
+    assert (seven[header.index("mAP")], seven[header.index("T4 TensorRT ms")]) == (
+        "51.4 (51.2)",
+        "6.84",
+    )
+
+
+def test_the_terminal_says_on_how_many_pictures_an_accuracy_stands(
+    report: BenchmarkReport,
+) -> None:
+    for figures in report.artifacts:
+        assert figures.accuracy is not None
+        count = figures.accuracy.pictures
+        assert f"{figures.accuracy.ap:.4f} on {count} pictures" in as_text(report)
