@@ -38,7 +38,12 @@ def command(
     threads: int | None,
     as_json: bool,
 ) -> None:
-    """Find objects in SOURCE: a picture, a folder of pictures, or a video."""
+    """Find objects in SOURCE: a picture, a folder of pictures, or a video.
+
+    Where a picture cannot be read or a video breaks off, results of what came before it stay, and
+    the exit status is 1.
+    """
+    from edgeyolo.errors import SourceError
     from edgeyolo.prediction import predict_source, write_coco
     from edgeyolo.predictor import load
 
@@ -54,10 +59,16 @@ def command(
             max_detections=max_detections,
             progress=options.say,
         )
-        for frame in found:
-            frames.append(frame)
-            if not as_json:
-                click.echo(frame.line())
+        broken: SourceError | None = None
+        try:
+            for frame in found:
+                frames.append(frame)
+                if not as_json:
+                    click.echo(frame.line())
+        except SourceError as error:
+            if not frames:
+                raise
+            broken = error  # what was found before is still worth having
     if coco is not None:
         write_coco(coco, frames)
     if as_json:
@@ -66,5 +77,8 @@ def command(
                 "artifact": str(artifact),
                 "source": str(source),
                 "frames": [frame.as_dict() for frame in frames],
+                "error": None if broken is None else str(broken),
             }
         )
+    if broken is not None:
+        raise broken

@@ -16,8 +16,9 @@ from edgeyolo.errors import SourceError, one_line
 from edgeyolo.opencv import quiet_opencv
 from edgeyolo.pictures import read_picture
 from edgeyolo.sources.frame import Frame
+from edgeyolo.sources.recorded import Recorded
 from edgeyolo.vendor_paths import vendor_path
-from edgeyolo.video_headers import check_video
+from edgeyolo.video_headers import check_video, is_cut_short
 
 
 class PictureFiles:
@@ -47,7 +48,10 @@ class PictureFiles:
 
 
 class VideoFile:
-    """Every frame of a video file, as fast as they are taken."""
+    """Every frame of a video file, as fast as they are taken.
+
+    A file that ends before its container says is an error, raised after its last frame.
+    """
 
     live = False
 
@@ -58,6 +62,7 @@ class VideoFile:
         self.fps: float | None = None
         self._path = path
         self._capture: Any = None
+        self._recorded: Recorded | None = None
         self._count = 0
         self._closed = False
         self._reading = threading.Lock()
@@ -89,15 +94,37 @@ class VideoFile:
                     self._capture = cv2.VideoCapture(vendor_path(self._path), cv2.CAP_FFMPEG)
                 rate = self._capture.get(cv2.CAP_PROP_FPS)
                 self.fps = rate if 0 < rate < 1000 else None
+                declared = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
+                if declared > 0:
+                    self._recorded = Recorded(declared, self.fps or 25.0)
             ok, picture = self._capture.read()
         except cv2.error as error:
             raise SourceError(f"{self._path} cannot be decoded: {one_line(error)}") from error
         if ok and picture is not None:
+            if self._recorded is not None:
+                self._recorded.add(self._capture.get(cv2.CAP_PROP_POS_MSEC))
             return np.asarray(picture, np.uint8)
+        self._release()
         if self._count == 0:
-            self._release()
             raise SourceError(f"{self._path} is not a video that OpenCV can read")
+        self._check_whole()
         return None
+
+    def _check_whole(self) -> None:
+        if self._recorded is None:
+            return
+        # The file's own sizes are exact; the number of frames is an estimate in many containers.
+        cut_short = self._count < self._recorded.declared_frames and is_cut_short(self._path)
+        shortfall = self._recorded.shortfall()
+        if cut_short or shortfall:
+            self._closed = True
+            shortfall = shortfall or (
+                f"after {self._count} of {self._recorded.declared_frames:.0f} frames"
+            )
+            raise SourceError(
+                f"{self._path} breaks off {shortfall}: the file is cut short or damaged; copy it "
+                "again, or repair it with ffmpeg"
+            )
 
     def _release(self) -> None:
         if self._capture is not None:

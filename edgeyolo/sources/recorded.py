@@ -1,4 +1,4 @@
-"""Whether a recording on the network came to its end, or broke off."""
+"""Whether a recording came to its end, or broke off."""
 
 from __future__ import annotations
 

@@ -29,6 +29,7 @@ from edgeyolo.sources import Frame, FrameSource, SourceOptions, connect, open_so
 from edgeyolo.sources.capture import LiveCapture
 from edgeyolo.sources.recorded import Recorded
 from edgeyolo.sources.redact import redact
+from edgeyolo.video_headers import is_cut_short
 
 
 def gray_picture(value: int) -> NDArray[np.uint8]:
@@ -92,6 +93,51 @@ def test_a_video_gives_every_frame(tmp_path: Path) -> None:
         assert abs(float(frame.bgr.mean()) - 10 * frame.index) < 3  # JPEG
     assert source.fps == 25.0
     assert not source.live
+
+
+def write_noise(path: Path, frames: int) -> bytes:
+    """A video whose frames are large; its content."""
+    codec = {".avi": "MJPG", ".mp4": "mp4v", ".mkv": "MJPG"}[path.suffix]
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), 10.0, (64, 48))
+    assert writer.isOpened()
+    random = np.random.default_rng(0)
+    for _ in range(frames):
+        writer.write(random.integers(0, 256, (48, 64, 3), dtype=np.uint8))
+    writer.release()
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".mkv"])
+def test_a_video_that_is_cut_short_says_so_after_its_last_frame(
+    tmp_path: Path, suffix: str
+) -> None:
+    path = tmp_path / f"cut{suffix}"
+    content = write_noise(path, 5)
+    path.write_bytes(content[: len(content) // 2])
+    source = open_source(path)
+    assert source.read() is not None
+    with pytest.raises(SourceError, match=r"breaks off after [1-4] of 5 frames: .*copy it again"):
+        everything(source)
+    assert source.read() is None
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".mp4", ".mkv"])
+def test_whole_videos_are_not_cut_short(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"whole{suffix}"
+    content = write_noise(path, 5)
+    assert not is_cut_short(path)
+    assert len(everything(open_source(path))) == 5
+    path.write_bytes(content[:-40])
+    assert is_cut_short(path)
+    path.write_bytes(content + b"notes behind it, as some cameras write")
+    assert not is_cut_short(path)
+
+
+def test_an_unfinished_recording_of_unknown_size_is_taken_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "live.avi"
+    content = write_noise(path, 5)
+    path.write_bytes(content[:4] + bytes(4) + content[8:])
+    assert not is_cut_short(path)
 
 
 @pytest.mark.parametrize(

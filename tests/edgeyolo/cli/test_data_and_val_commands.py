@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -189,3 +192,28 @@ def test_a_benchmark_refuses_bad_labels_before_it_measures(
     assert measured.exit_code == 0, measured.output
     (figures,) = json.loads(measured.stdout)["artifacts"]
     assert figures["ap_left_out"] == "0 pictures and 1 label"
+
+
+def test_results_before_a_video_breaks_off_stay(quadrant_artifact: Path, tmp_path: Path) -> None:
+    video = tmp_path / "cut.avi"
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (64, 64))
+    for _ in range(5):
+        writer.write(np.full((64, 64, 3), 200, np.uint8))
+    writer.release()
+    content = video.read_bytes()
+    video.write_bytes(content[: [found.start() for found in re.finditer(b"00dc", content)][3]])
+    # A process of its own: FFmpeg is silenced only where nothing has used it before.
+    command = [sys.executable, "-m", "edgeyolo", "predict", quadrant_artifact, video, "--json"]
+    done = subprocess.run(
+        [*map(str, command), "--coco", str(tmp_path / "found.json")],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    found = json.loads(done.stdout)
+    names = [frame["name"] for frame in found["frames"]]
+    assert names in (["cut.avi#0", "cut.avi#1"], ["cut.avi#0", "cut.avi#1", "cut.avi#2"])
+    assert f"breaks off after {len(names)} of 5 frames" in found["error"]
+    assert done.stderr == f"edgeyolo: {found['error']}\n"
+    assert json.loads((tmp_path / "found.json").read_bytes())
