@@ -20,6 +20,10 @@ _INTERVAL_S = 0.25
 _PROCESS_INTERVAL_S = 2.0
 # A clock that fell by a tenth within one comparison makes its figures unequal.
 _NOTABLE_DROP = 0.9
+# A Jetson's rails, as its INA3221 labels them. All others are parts of the whole one; an AGX has
+# none, and VIN_SYS_5V0 there is memory and I/O alone (rbonghi/jetson_stats#51 and #344).
+_WHOLE_RAILS = ("VDD_IN", "POM_5V_IN")
+_AGX_RAILS = ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0")
 # nvidia-smi's bits that mean heat or power; idle (1) and application clocks (2) do not.
 _GPU_SLOWDOWN_BITS = 0x4 | 0x8 | 0x20 | 0x40 | 0x80
 
@@ -236,14 +240,16 @@ class PowerMeter:
 
 
 def _rails(root: Path) -> list[tuple[Path, Path]]:
-    """Files with millivolts and milliamperes of the board's input, as INA3221 drivers name them."""
-    rails = []
+    """Files with millivolts and milliamperes that add up to the module, from INA3221 drivers."""
+    rails = {}
     for label in sorted(root.glob("sys/bus/i2c/drivers/ina3221/*/hwmon/hwmon*/in*_label")):
-        # The whole board where there is such a rail; the others are parts of it.
-        if _text(label) in ("VDD_IN", "POM_5V_IN", "VIN_SYS_5V0"):
-            number = label.name.removeprefix("in").removesuffix("_label")
-            rails.append((label.parent / f"in{number}_input", label.parent / f"curr{number}_input"))
-    return rails[:1]
+        number = label.name.removeprefix("in").removesuffix("_label")
+        files = (label.parent / f"in{number}_input", label.parent / f"curr{number}_input")
+        rails[_text(label)] = files
+    for whole in _WHOLE_RAILS:
+        if whole in rails:
+            return [rails[whole]]
+    return [rails[name] for name in _AGX_RAILS] if rails.keys() >= set(_AGX_RAILS) else []
 
 
 def _milliwatts(millivolts: Path, milliamperes: Path) -> float:

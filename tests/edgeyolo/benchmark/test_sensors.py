@@ -86,6 +86,24 @@ def test_the_input_rail_of_a_jetson_becomes_watts(tmp_path: Path) -> None:
         assert meter.watts() == pytest.approx(6.0)
 
 
+def test_the_rails_of_a_jetson_agx_add_up(tmp_path: Path) -> None:
+    chip = "sys/bus/i2c/drivers/ina3221/1-0040/hwmon/hwmon3"
+    rails = (("VDD_GPU_SOC", 19000, 1200), ("VDD_CPU_CV", 19000, 400), ("VIN_SYS_5V0", 5000, 800))
+    for number, (label, millivolts, milliamperes) in enumerate(rails, 1):
+        write(
+            tmp_path,
+            {
+                f"{chip}/in{number}_label": label,
+                f"{chip}/in{number}_input": millivolts,
+                f"{chip}/curr{number}_input": milliamperes,
+            },
+        )
+    sensors = Sensors(tmp_path)
+    meter = sensors.meter()
+    with sensors:
+        assert meter.watts() == pytest.approx(22.8 + 7.6 + 4.0)
+
+
 @pytest.mark.parametrize(
     ("before", "after", "told"),
     [
