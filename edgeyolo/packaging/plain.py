@@ -20,11 +20,11 @@ is printed; --save writes annotated pictures, --show opens a window.
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
-import cv2
-
 import edgeyolo
+from edgeyolo.camera import CameraSettings, run_camera
 from edgeyolo.drawing import draw
 
 parser = argparse.ArgumentParser()
@@ -33,24 +33,30 @@ parser.add_argument("--save", type=Path)
 parser.add_argument("--show", action="store_true")
 arguments = parser.parse_args()
 
+
+def tell(result):
+    found = result.detections
+    frame = {"frame": result.frame_index, "name": result.name}
+    print(json.dumps({**frame, "detections": found.as_dicts()}), flush=True)
+    if arguments.save:
+        import cv2
+
+        picture = draw(result.frame_bgr, found)
+        cv2.imwrite(str(arguments.save / f"{result.frame_index:06d}.jpg"), picture)
+
+
+def say(line):
+    print(line, file=sys.stderr)
+
+
 if arguments.save:
     arguments.save.mkdir(parents=True, exist_ok=True)
-with edgeyolo.load(Path(__file__).parent / "model") as predictor:
-    with predictor.stream(arguments.source) as stream:
-        for result in stream:
-            found = result.detections
-            frame = {"frame": result.frame_index, "name": result.name}
-            print(json.dumps({**frame, "detections": found.as_dicts()}), flush=True)
-            if arguments.save or arguments.show:
-                picture = draw(result.frame_bgr, found)
-            if arguments.save:
-                path = arguments.save / f"{result.frame_index:06d}.jpg"
-                if not cv2.imwrite(str(path), picture):
-                    raise SystemExit(f"cannot write {path}")
-            if arguments.show:
-                cv2.imshow("edgeyolo", picture)
-                if cv2.waitKey(1) & 0xFF == ord("q"):
-                    break
+try:
+    with edgeyolo.load(Path(__file__).parent / "model") as predictor:
+        settings = CameraSettings(window=arguments.show)
+        run_camera(predictor, arguments.source, settings, say, tell)
+except edgeyolo.EdgeYoloError as error:
+    sys.exit(f"run.py: {error}")
 '''
 
 

@@ -103,6 +103,19 @@ def test_the_plain_package_detects_where_it_is_unpacked(
     assert len(list((tmp_path / "drawn").glob("*.jpg"))) == 3
 
 
+def test_the_script_of_a_package_goes_on_beside_a_dead_display(
+    quadrant_artifact: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package(quadrant_artifact, tmp_path / "packed", zipped=False)
+    monkeypatch.setenv("DISPLAY", ":77")
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    assert len(run_script(tmp_path / "packed", pictures, "--show")) == 3
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        run_script(tmp_path / "packed", "no/such.mp4")
+    assert failed.value.stderr.startswith("run.py: no/such.mp4 is no file")
+    assert failed.value.stderr.count("\n") == 1
+
+
 def test_the_requirements_are_the_versions_at_hand(quadrant_artifact: Path, tmp_path: Path) -> None:
     package(quadrant_artifact, tmp_path / "packed", zipped=False)
     lines = (tmp_path / "packed/requirements.txt").read_text().splitlines()
