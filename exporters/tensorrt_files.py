@@ -18,6 +18,7 @@ from edgeyolo.exporters.tensorrt_builder import BatchRange
 from edgeyolo.exporters.tensorrt_integers import shorten_slice_bounds
 from edgeyolo.exporters.tensorrt_pixels import cast_pixels_first
 from edgeyolo.exporters.tensorrt_recipe import RECIPE_FILE, BuildRecipe, write_recipe
+from edgeyolo.exporters.tensorrt_weights import float_weights_with_quantizers
 from edgeyolo.spec import Precision
 
 STRONG, WEAK, RTX = "network.onnx", "network_float32.onnx", "network_rtx.onnx"
@@ -67,7 +68,7 @@ def write_networks(
         typed, report = _typed(network, precision, kept)
         assert report is not None
         _write(folder / STRONG, typed)
-        _write(folder / WEAK, network)
+        _write(folder / WEAK, float_weights_with_quantizers(network))
         files.append(WEAK)
         held = tuple(
             node.name for node in report.float32_nodes if node.reason is not Float32Reason.NEIGHBOUR

@@ -462,6 +462,9 @@ def _why_not_imported(
     outputs = {value.name for value in proto.graph.output}
     if any(types_of.get(n) == TensorProto.UINT8 and n not in outputs for n in node.output):
         return "TensorRT does not support UINT8 types for intermediate tensors!"
+    data = constants.get(node.input[0]) if node.input else None
+    if major == 8 and data is not None and data.data_type == TensorProto.INT8:
+        return f"{data.name}: invalid weights type of Int8"
     if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
         return _why_no_quantiser(node, constants, major)
     return None

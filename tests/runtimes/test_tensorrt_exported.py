@@ -27,7 +27,7 @@ from edgeyolo.exporters.graph_types import constants_as_initializers
 from edgeyolo.exporters.nms_graph import append_suppression
 from edgeyolo.exporters.onnx_exporter import export_onnx
 from edgeyolo.exporters.tensorrt_builder import BatchRange, BuildOptions, build_engine
-from edgeyolo.exporters.tensorrt_files import STRONG, write_networks
+from edgeyolo.exporters.tensorrt_files import STRONG, WEAK, write_networks
 from edgeyolo.exporters.tensorrt_flags import Typing, choose_flags
 from edgeyolo.exporters.tensorrt_integers import shorten_slice_bounds
 from edgeyolo.exporters.tensorrt_pixels import cast_pixels_first
@@ -145,6 +145,51 @@ def test_an_end_of_a_slice_beyond_int32_means_the_same_within_it(tmp_path: Path)
         by_onnxruntime(written, pixels), by_onnxruntime(network, pixels), strict=True
     ):
         assert_array_equal(found, wanted)
+
+
+def test_8_gets_float_weights_that_quantise_to_the_very_integers(tmp_path: Path) -> None:
+    network = quantised("yolox-nano", 1)
+    constants = {tensor.name: tensor.data_type for tensor in network.graph.initializer}
+    dequantised = [
+        node.name
+        for node in network.graph.node
+        if constants.get(node.input[0]) == TensorProto.INT8 and node.op_type == "DequantizeLinear"
+    ]
+    assert dequantised, "NNCF stores weights in another way now"
+    write_networks(tmp_path, network, Precision.INT8)
+    written = onnx.load(tmp_path / WEAK)
+    weights = {tensor.name: tensor for tensor in network.graph.initializer}
+    before = {node.name: node for node in network.graph.node}
+    after = {node.output[0]: node for node in written.graph.node}
+    probe = onnx.ModelProto.FromString(written.SerializeToString())
+    integers = []
+    for node in written.graph.node:
+        if node.name in dequantised:
+            integers.append((node.input[0], weights[before[node.name].input[0]]))
+            assert after[node.input[0]].op_type == "QuantizeLinear"
+    assert len(integers) == len(dequantised)
+    del probe.graph.output[:]
+    probe.graph.output.extend(
+        helper.make_tensor_value_info(name, TensorProto.INT8, list(stored.dims))
+        for name, stored in integers
+    )
+    for found, (name, stored) in zip(
+        by_onnxruntime(probe, next(iter(Noise(1)))), integers, strict=True
+    ):
+        assert_array_equal(found, numpy_helper.to_array(stored), err_msg=name)
+
+
+def test_8_refuses_int8_constants_with_the_node() -> None:
+    network = onnx.ModelProto.FromString(quantised("yolox-nano", 1).SerializeToString())
+    constants_as_initializers(network)
+    cast_pixels_first(network)
+    shorten_slice_bounds(network)
+    trt = TensorRt(recorded_tensorrt("8.6.1"), "tensorrt", "8.6.1")
+    message = (
+        r"cannot parse the network: node .*\(DequantizeLinear\): .*invalid weights type of Int8"
+    )
+    with pytest.raises(BackendError, match=message):
+        build_engine(trt, network.SerializeToString(), BuildOptions(precision=Precision.INT8))
 
 
 def test_8_refuses_the_network_as_torch_wrote_it() -> None:
