@@ -53,7 +53,11 @@ _CACHES = click.Choice(["none", "ram", "disk"])
 @click.option("--output", type=options.NEW_PATH, help="Run folder; must be new.")
 @click.option("--resume", "run", type=options.FOLDER, help="Continue the run in this folder.")
 @click.option(
-    "--seed", type=int, default=0, show_default=True, help="All randomness derives from it."
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    default=0,
+    show_default="0",
+    help="All randomness derives from it.",
 )
 @click.option(
     "--precision",
@@ -151,12 +155,12 @@ def command(
         skip_bad_labels=skip_bad_labels,
     )
     try:
-        recipe = request.recipe()
+        if help_config:
+            _print_config(request.recipe(), as_json)
+            return
+        request.plan()
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    if help_config:
-        _print_config(recipe, as_json)
-        return
     _print(train(request), as_json)
 
 

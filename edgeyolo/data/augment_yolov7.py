@@ -19,12 +19,31 @@ from edgeyolo.data.augment_mixing import (
     yolov7_mixup,
 )
 from edgeyolo.data.augment_mosaic import cropped, draw_centre, mosaic_of_four, mosaic_of_nine
+from edgeyolo.data.ranges import PART, Range, check_ranges
 from edgeyolo.data.sample import Sample, blank, fitted
 from edgeyolo.data.sample_source import SampleSource
 
 _ENOUGH_CUT_OUTS = 30
 _MOST_CUT_OUT_PICTURES = 24
 _MIXUP_BETA = 8.0
+YOLOV7_AUGMENTATION_RANGES: Mapping[str, Range] = MappingProxyType(
+    {
+        "mosaic": PART,
+        "nine": PART,
+        "mixup": PART,
+        "paste_in": PART,
+        "degrees": Range(0, 180),
+        "translate": PART,
+        # Above, nothing would be left of the picture.
+        "scale": Range(0, 1, open_high=True),
+        "shear": Range(0, 89),
+        # What the original allows; more turns corners of large inputs inside out.
+        "perspective": Range(0, 0.001),
+        "hsv": PART,
+        "flip": PART,
+        "mirror": PART,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +77,9 @@ class YoloV7Augmentation:
     hsv: tuple[float, float, float] = (0.015, 0.7, 0.4)
     flip: float = 0.0
     mirror: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_ranges(self, YOLOV7_AUGMENTATION_RANGES, "augmentation.")
 
     def closing(self) -> YoloV7Augmentation:
         """The same: the original never switches its mosaic off."""

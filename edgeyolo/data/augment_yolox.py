@@ -12,8 +12,25 @@ from edgeyolo.data.augment_color import HsvOffsets, add_hsv, draw_hsv_offsets
 from edgeyolo.data.augment_geometry import AffineDraws, affine
 from edgeyolo.data.augment_mixing import YoloxMixupDraws, mirrored, yolox_mixup
 from edgeyolo.data.augment_mosaic import draw_centre, mosaic_of_four
+from edgeyolo.data.ranges import PART, Range, check_ranges
 from edgeyolo.data.sample import Sample, blank, fitted
 from edgeyolo.data.sample_source import SampleSource
+
+_SCALE = Range(0.01, 10, ordered=True)
+YOLOX_AUGMENTATION_RANGES: Mapping[str, Range] = MappingProxyType(
+    {
+        "mosaic": PART,
+        "mosaic_scale": _SCALE,
+        "mixup": PART,
+        "mixup_scale": _SCALE,
+        "degrees": Range(0, 180),
+        "translate": PART,
+        "shear": Range(0, 89),
+        "hsv": PART,
+        "hsv_offsets": Range(0, 255),
+        "mirror": PART,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +60,9 @@ class YoloxAugmentation:
     hsv: float = 1.0
     hsv_offsets: tuple[float, float, float] = (5.0, 30.0, 30.0)
     mirror: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_ranges(self, YOLOX_AUGMENTATION_RANGES, "augmentation.")
 
     def closing(self) -> YoloxAugmentation:
         """For the last epochs: no mosaic, no MixUp."""

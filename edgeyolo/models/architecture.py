@@ -94,3 +94,13 @@ class Architecture:
     def name(self) -> str:
         """``"yolox-nano"``, ``"yolov7-custom"``."""
         return f"{self.family}-{self.variant}"
+
+    @property
+    def has_auxiliary_heads(self) -> bool:
+        """Whether the training form has a second set of heads: YOLOv7 with four levels (P6)."""
+        return len(self.anchors_px or ()) == 4
+
+    @property
+    def largest_stride(self) -> int:
+        """Pixels that the sides of the input must be multiples of."""
+        return 64 if len(self.anchors_px or ()) == 4 else 32

@@ -53,6 +53,8 @@ class TrainingPlan:
             raise ValueError(
                 f"epochs and batch must be at least 1, got {self.epochs} and {self.batch}"
             )
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed must be 0 to {2**32 - 1}, got {self.seed}")
 
     def evaluates_after(self, epoch: int) -> bool:
         """Whether the model is evaluated after *epoch* (from 0)."""

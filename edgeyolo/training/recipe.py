@@ -4,14 +4,65 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from edgeyolo.data.augment_yolov7 import YOLOV7_AUGMENTATION, YoloV7Augmentation
 from edgeyolo.data.augment_yolox import YOLOX_AUGMENTATION, YoloxAugmentation
+from edgeyolo.data.ranges import NOT_NEGATIVE, PART, RATE, Range, check_ranges
 from edgeyolo.models.architecture import Architecture
 from edgeyolo.spec import Family
 from edgeyolo.training.settings import setting
 from edgeyolo.training.yolov7_loss import Assignment
+
+_BELOW_ONE = Range(0, 1, open_high=True)
+_COUNT = Range(0, 1e6)
+_GAIN = Range(0, 1e6)
+# Of the settings that are numbers, by class; a test sees to it that none is missing.
+RANGES: Mapping[str, Range] = MappingProxyType(
+    {
+        "momentum": _BELOW_ONE,
+        "weight_decay": PART,
+        "ema_decay": _BELOW_ONE,
+        "nominal_batch": _COUNT,
+        "clip_norm": NOT_NEGATIVE,
+        "evaluation_interval": _COUNT,
+        "patience": _COUNT,
+        "max_bad_batches": Range(1, 1e6),
+    }
+)
+YOLOX_RANGES: Mapping[str, Range] = MappingProxyType(
+    {
+        "lr_per_picture": RATE,
+        "warmup_epochs": _COUNT,
+        "final_epochs": _COUNT,
+        "floor_ratio": PART,
+        "multiscale_interval": Range(1, 1e6),
+        # 8192 pixels are the most that networks take.
+        "multiscale_units": Range(1, 256, ordered=True),
+    }
+)
+YOLOV7_RANGES: Mapping[str, Range] = MappingProxyType(
+    {
+        "lr": RATE,
+        "final_ratio": PART,
+        "warmup_epochs": _COUNT,
+        "warmup_min_iterations": Range(0, 1e9),
+        "warmup_momentum": _BELOW_ONE,
+        "warmup_bias_lr": RATE,
+        "box_gain": _GAIN,
+        "objectness_gain": _GAIN,
+        "class_gain": _GAIN,
+        "class_positive_weight": _GAIN,
+        "objectness_positive_weight": _GAIN,
+        # Two boxes of one shape have the ratio 1, so nothing matches at 1.
+        "anchor_threshold": Range(1, 1e6, open_low=True),
+        "label_smoothing": _BELOW_ONE,
+        "focal_gamma": Range(0, 100),
+        "min_anchor_recall": PART,
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,12 +85,7 @@ class Recipe:
     )
 
     def __post_init__(self) -> None:
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"momentum must be in [0, 1), got {self.momentum}")
-        if self.nominal_batch < 0 or self.patience < 0 or self.evaluation_interval < 0:
-            raise ValueError("nominal_batch, patience and evaluation_interval cannot be negative")
-        if self.max_bad_batches < 1:
-            raise ValueError(f"max_bad_batches must be at least 1, got {self.max_bad_batches}")
+        check_ranges(self, RANGES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,12 +104,7 @@ class YoloxRecipe(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        low, high = self.multiscale_units
-        if not 1 <= low <= high or self.multiscale_interval < 1:
-            raise ValueError(
-                f"multiscale_units must be 1 <= low <= high, got {low},{high}, and "
-                f"multiscale_interval at least 1, got {self.multiscale_interval}"
-            )
+        check_ranges(self, YOLOX_RANGES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +144,10 @@ class YoloV7Recipe(Recipe):
     min_anchor_recall: float = setting(0.98, "best possible recall below which anchors are fitted")
     augmentation: YoloV7Augmentation = dataclasses.field(default_factory=YoloV7Augmentation)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_ranges(self, YOLOV7_RANGES)
+
 
 def recipe_for(
     architecture: Architecture,
@@ -127,7 +172,7 @@ def recipe_for(
     if architecture.family is Family.YOLOX:
         recipe = _yolox_recipe(architecture.variant, epochs, input_hw[0] / 32)
         return replace(recipe, lr_per_picture=recipe.lr_per_picture / 10) if fine_tuning else recipe
-    if len(architecture.anchors_px or ()) == 4:
+    if architecture.has_auxiliary_heads:
         kind, seven = "p6", YoloV7Recipe(final_ratio=0.2, assignment=Assignment.AUXILIARY_OTA)
     elif architecture.graph == "tiny":
         kind, seven = "tiny", YoloV7Recipe(final_ratio=0.01, class_gain=0.5, objectness_gain=1.0)

@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from edgeyolo.data.sample_source import CacheMode
 from edgeyolo.models.architecture import Architecture
 from edgeyolo.models.zoo import VARIANTS
+from edgeyolo.spec import check_input_hw
 from edgeyolo.training.plan import MixedPrecision, TrainingPlan
 from edgeyolo.training.recipe import YoloV7Recipe, YoloxRecipe, recipe_for
 from edgeyolo.training.settings import changed
+from edgeyolo.training.yolov7_loss import Assignment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,16 +93,30 @@ class TrainingRequest:
             input_hw=self.size_hw(),
             fine_tuning=self.weights is not None,
         )
-        return changed(base, self.settings)
+        recipe = changed(base, self.settings)
+        wants_auxiliary = getattr(recipe, "assignment", None) is Assignment.AUXILIARY_OTA
+        if wants_auxiliary and not VARIANTS[self.model].architecture.has_auxiliary_heads:
+            with_heads = [n for n, v in VARIANTS.items() if v.architecture.has_auxiliary_heads]
+            raise ValueError(
+                f"assignment={Assignment.AUXILIARY_OTA.value} needs auxiliary heads, which "
+                f"{', '.join(with_heads)} have and {self.model} has not; use ota or plain"
+            )
+        return recipe
 
     def plan(self) -> TrainingPlan:
-        """The training apart from network and pictures."""
+        """The training apart from network and pictures.
+
+        Raises:
+            ValueError: A setting, or the size, does not suit the network.
+        """
+        recipe = self.recipe()
+        check_input_hw(self.size_hw(), VARIANTS[self.model].architecture.largest_stride)
         return TrainingPlan(
             model=self.model,
             epochs=self.epochs,
             batch=self.batch,
             input_hw=self.size_hw(),
-            recipe=self.recipe(),
+            recipe=recipe,
             seed=self.seed,
             precision=self.precision,
             freeze=self.freeze,

@@ -102,9 +102,12 @@ def chosen_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        return torch_device(name)
+        device = torch_device(name)
     except BackendError as error:
         raise TrainingError(f"{error}; use --device auto, cpu or cuda") from error
+    if device.type not in ("cpu", "cuda"):
+        raise TrainingError(f"training runs on cpu and cuda, not on {name}")
+    return device
 
 
 def _trained(

@@ -60,22 +60,24 @@ def changed(record: _Record, assignments: Sequence[str]) -> _Record:
         key, equals, text = assignment.partition("=")
         if not equals:
             raise ValueError(f"settings are written key=value, got {assignment!r}")
-        record = _with(record, key.strip(), text.strip(), key.strip())
+        record = _with(record, key.strip(), text.strip())
     return record
 
 
-def _with(record: _Record, key: str, text: str, full_key: str) -> _Record:
+def _with(record: _Record, key: str, text: str, prefix: str = "") -> _Record:
+    """*record* with its field *key* changed; *prefix* leads to it from the outermost record."""
+    full_key = f"{prefix}{key}"
     outer, dot, inner = key.partition(".")
     names = {field.name for field in dataclasses.fields(record)}  # type: ignore[arg-type]
     if outer not in names:
-        known = ", ".join(entry.key for entry in listed(record))
+        known = ", ".join(entry.key for entry in listed(record, prefix))
         raise ValueError(f"unknown setting {full_key!r}; known here: {known}")
     current = getattr(record, outer)
     if dataclasses.is_dataclass(current) and not isinstance(current, type):
         if not dot:
-            inner_names = ", ".join(entry.key for entry in listed(current, f"{outer}."))
+            inner_names = ", ".join(entry.key for entry in listed(current, f"{full_key}."))
             raise ValueError(f"{full_key!r} is a group; set one of: {inner_names}")
-        value: Any = _with(current, inner, text, full_key)
+        value: Any = _with(current, inner, text, f"{prefix}{outer}.")
     else:
         value = parsed(text, typing.get_type_hints(type(record))[outer], full_key)
     return dataclasses.replace(record, **{outer: value})  # type: ignore[type-var]
