@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,15 +40,16 @@ class Message:
 
 
 class MessageLog:
-    """Receives every message of a module; keeps warnings and errors.
+    """Receives every message of a module, from whatever thread; hands warnings and errors on.
 
     Attributes:
         last_node: The node that the parser began last, as ``"name (operator)"``.
     """
 
     def __init__(self) -> None:
-        self._kept: list[Message] = []
-        self._start = 0
+        # Thread that collects, and what it has so far; a build may collect inside a build.
+        self._collectors: list[tuple[int, list[Message]]] = []
+        self._changing = threading.Lock()
         self.last_node: str | None = None
 
     def receive(self, severity: int, text: str) -> None:
@@ -55,25 +57,41 @@ class MessageLog:
             if found := _NODE.match(text):
                 self.last_node = f"{found['name']} ({found['op']})"
         elif severity <= Severity.WARNING:
-            self._kept.append(Message(Severity(severity), text, self.last_node))
+            message = Message(Severity(severity), text, self.last_node)
+            # A thread of the library's own works for one that waits: nobody knows for which.
+            for collected in self._of_this_thread() or self._of_all():
+                collected.append(message)
 
     @contextmanager
     def collecting(self) -> Iterator[list[Message]]:
-        """Warnings and errors that arrive inside the block."""
-        before, self._start = self._start, len(self._kept)
+        """Warnings and errors that arrive inside the block, on behalf of this thread."""
         self.last_node = None
-        collected: list[Message] = []
+        entry: tuple[int, list[Message]] = (threading.get_ident(), [])
+        with self._changing:
+            self._collectors.append(entry)
         try:
-            yield collected
+            yield entry[1]
         finally:
-            collected.extend(self._kept[self._start :])
-            del self._kept[self._start :]
-            self._start = before
+            with self._changing:
+                self._collectors = [other for other in self._collectors if other is not entry]
 
     def last_error(self) -> str:
         """Text of the newest error inside a running :meth:`collecting`, or ``""``."""
-        errors = [m.text for m in self._kept[self._start :] if m.severity <= Severity.ERROR]
+        errors = [
+            message.text
+            for collected in self._of_this_thread()
+            for message in collected
+            if message.severity <= Severity.ERROR
+        ]
         return errors[-1] if errors else ""
+
+    def _of_this_thread(self) -> list[list[Message]]:
+        """The innermost collector of this thread."""
+        thread = threading.get_ident()
+        return [collected for owner, collected in self._collectors if owner == thread][-1:]
+
+    def _of_all(self) -> list[list[Message]]:
+        return [collected for _, collected in self._collectors]
 
 
 # TensorRT keeps the first logger of a process for good and ignores later ones, so there is one

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from typing import Any
 
 import numpy as np
@@ -197,6 +198,31 @@ def test_an_older_error_of_the_library_is_not_quoted_as_the_reason_of_a_later_fa
         assert log.last_error() == "first"
     assert [m.text for m in inner] == ["second"]
     assert [m.text for m in outer] == ["first"]
+
+
+def test_sessions_of_several_threads_do_not_take_each_other_s_messages() -> None:
+    log = MessageLog()
+    both = threading.Barrier(2)
+    reasons: dict[str, list[str]] = {}
+
+    def work(name: str) -> None:
+        with log.collecting() as messages:
+            both.wait()
+            log.receive(Severity.ERROR, f"of {name}")
+            both.wait()
+        reasons[name] = [message.text for message in messages]
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in ("one", "other")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert reasons == {"one": ["of one"], "other": ["of other"]}
+    with log.collecting() as messages:
+        helper = threading.Thread(target=log.receive, args=(Severity.WARNING, "of a helper"))
+        helper.start()
+        helper.join()
+    assert [message.text for message in messages] == ["of a helper"]
 
 
 def test_a_range_that_does_not_begin_at_1_is_kept(libcuda: Any) -> None:
