@@ -159,7 +159,7 @@ def _survivors(
         overlaps = _overlaps(columns, labels, threshold)
         stay = _staying_heads(overlaps)
         kept += indices[stay].tolist()
-        gone = overlaps[stay].any(axis=0)
+        gone: NDArray[np.bool_] = np.any(overlaps[stay], axis=0)
         gone[: len(overlaps)] = True
         left = np.flatnonzero(~gone)
         indices, columns = indices[left], columns.take(left, axis=1)
@@ -202,7 +202,9 @@ def _overlaps(
     columns: NDArray[np.float32], labels: NDArray[np.int32] | None, threshold: np.float32
 ) -> NDArray[np.bool_]:
     """(block, n) bool: whether a head suppresses a box if it stays."""
-    same = None if labels is None else labels[:_BLOCK, None] == labels
+    same: NDArray[np.bool_] | None = None
+    if labels is not None:
+        same = labels[:_BLOCK, None] == labels
     if same is None or np.count_nonzero(same) * _SPARSE > same.size:
         overlaps = _exceeds(columns[:, :_BLOCK, None], columns[:, None], threshold)
         if same is not None:
