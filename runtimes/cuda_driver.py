@@ -34,6 +34,7 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "cuDeviceGetCount": (POINTER(c_int),),
     "cuDeviceGet": (POINTER(c_int), c_int),
     "cuDeviceGetName": (c_char_p, c_int, c_int),
+    "cuDeviceGetPCIBusId": (c_char_p, c_int, c_int),
     "cuDeviceGetAttribute": (POINTER(c_int), c_int, c_int),
     "cuDevicePrimaryCtxRetain": (POINTER(c_void_p), c_int),
     "cuDevicePrimaryCtxRelease_v2": (c_int,),
@@ -118,6 +119,11 @@ class Cuda:
         self.call("cuMemGetInfo_v2", byref(free), byref(total))
         return free.value >> 20, total.value >> 20
 
+    def pci_address(self) -> str:
+        address = ctypes.create_string_buffer(32)
+        self.call("cuDeviceGetPCIBusId", address, len(address), self._device)
+        return address.value.decode().lower()
+
     def close(self) -> None:
         if self._context:
             self.call("cuDevicePrimaryCtxRelease_v2", self._device)
@@ -156,6 +162,22 @@ class Cuda:
         value = c_int()
         self.call("cuDeviceGetAttribute", byref(value), attribute, self._device)
         return value.value
+
+
+def pci_address(index: int, *, library: Any = None) -> str:
+    """``"0000:0f:00.0"`` of the GPU that CUDA counts as *index*.
+
+    Other tools count in another order (``CUDA_DEVICE_ORDER``) and also what
+    ``CUDA_VISIBLE_DEVICES`` hides.
+
+    Raises:
+        BackendError: No driver, or no GPU of that number.
+    """
+    cuda = Cuda(index, library=library)
+    try:
+        return cuda.pci_address()
+    finally:
+        cuda.close()
 
 
 def load_library(path: str | None = None) -> Any:

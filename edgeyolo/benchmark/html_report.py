@@ -175,8 +175,8 @@ def _parity(report: BenchmarkReport) -> str:
 
 def _resources(report: BenchmarkReport) -> list[list[str]]:
     rows = [["artifact", "model", "input", "file", "load", "first predict", "resident", "peak"]]
-    with_power = report.sensors.power_source is not None
-    rows[0] += ["streaming power", "energy a frame"] if with_power else []
+    with_power = report.with_power
+    rows[0] += ["streaming power", "energy a frame", "drawn by"] if with_power else []
     for figures in report.artifacts:
         model = figures.contract.model
         height, width = model.input_hw
@@ -194,6 +194,7 @@ def _resources(report: BenchmarkReport) -> list[list[str]]:
             watts, joules = figures.stream_watts, figures.joules_a_frame
             row.append("–" if watts is None else f"{watts:.1f} W")
             row.append("–" if joules is None else f"{joules * 1e3:.1f} mJ")
+            row.append(figures.power_source or "–")
         rows.append(row)
     return rows
 
@@ -248,7 +249,6 @@ def _machine(report: BenchmarkReport) -> str:
         "CPU clock": _clock(sensors.cpu_mhz),
         "GPU clock": _clock(sensors.gpu_mhz),
         "warmest": None if sensors.warmest_c is None else f"{sensors.warmest_c:.0f} °C",
-        "power from": sensors.power_source,
         "load": None if sensors.load is None else f"{sensors.load:.1f}",
         "Python": machine.python,
         **report.versions,

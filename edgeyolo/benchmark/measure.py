@@ -76,7 +76,8 @@ def measure(
             record = _Record(path, name, stack.enter_context(WorkerProcess(name)))
             record.open(request)
             records.append(record)
-        with Sensors() as sensors:
+        gpus = [record.opened.gpu for record in records if record.opened.gpu is not None]
+        with Sensors(gpus=gpus) as sensors:
             for round_number in range(request.rounds):
                 progress(f"round {round_number + 1} of {request.rounds}")
                 # Another one begins each time: nobody always comes first.
@@ -122,6 +123,7 @@ class _Record:
     sync_per_s: list[float] = field(default_factory=list)
     stream_per_s: list[float] = field(default_factory=list)
     watts: list[float] = field(default_factory=list)
+    power_source: str | None = None
     memory: Memory = field(default_factory=lambda: Memory(0.0, 0.0))
     pictures: tuple[Picture, ...] = ()
 
@@ -147,13 +149,14 @@ class _Record:
         # Stream next to bare: their ratio is what the application gets of the network.
         bare_ms = self._timed(Turn.BARE, seconds)["bare"]
         self.bare_per_s.append(batch * _per_second(bare_ms))
-        meter = sensors.meter()
+        meter = sensors.power.meter(self.opened.gpu)
         intervals_ms = self.worker.ask(Run(Turn.STREAM, seconds), Streamed).intervals_ms
         watts = meter.watts()
         self._keep("stream", intervals_ms)
         self.stream_per_s.append(_per_second(intervals_ms))
         if watts is not None:
             self.watts.append(watts)
+            self.power_source = sensors.power.source(self.opened.gpu)
         sync_ms = self._timed(Turn.SYNC, seconds)["sync"]
         self.sync_per_s.append(_per_second(sync_ms))
         self._timed(Turn.STAGES, seconds)
@@ -191,6 +194,7 @@ class _Record:
             peak_mb=self.memory.peak_mb,
             before_mb=opened.before_mb,
             stream_watts=watts,
+            power_source=self.power_source,
             joules_a_frame=None if watts is None else watts / stream_per_s,
             accuracy=accuracy,
             pictures=self.pictures,

@@ -59,6 +59,8 @@ class Opened(msgspec.Struct, tag=True, frozen=True):
     """The artifact is loaded.
 
     Attributes:
+        gpu: PCI address of the NVIDIA GPU that the network runs on, or ``"unknown"``; ``None``
+            where it runs on something else.
         entry_sha256: Digest of the file that was opened.
         entry_bytes: Size of the model's files together.
         load_ms: From the call of ``edgeyolo.load`` to its return, the vendor's import included.
@@ -68,6 +70,7 @@ class Opened(msgspec.Struct, tag=True, frozen=True):
 
     contract: Contract
     device: str
+    gpu: str | None
     entry_sha256: str
     entry_bytes: int
     load_ms: float

@@ -103,6 +103,7 @@ class ArtifactFigures:
         peak_mb: The most it ever took.
         before_mb: What it took before the model was loaded, frames included.
         stream_watts: Mean power while streaming, where the platform shows it.
+        power_source: What draws it and who says so, ``"processor (RAPL)"``.
         joules_a_frame: Energy of a streamed frame.
     """
 
@@ -127,6 +128,7 @@ class ArtifactFigures:
     peak_mb: float
     before_mb: float
     stream_watts: float | None
+    power_source: str | None
     joules_a_frame: float | None
     accuracy: Accuracy | None
     pictures: tuple[Picture, ...]
@@ -162,6 +164,7 @@ class ArtifactFigures:
             "peak_mb": self.peak_mb,
             "before_mb": self.before_mb,
             "stream_watts": self.stream_watts,
+            "power_source": self.power_source,
             "joules_a_frame": self.joules_a_frame,
             "ap": self.accuracy.ap if self.accuracy else None,
             "ap50": self.accuracy.ap50 if self.accuracy else None,
@@ -187,6 +190,11 @@ class BenchmarkReport:
     frame_hw: tuple[int, int]
     frames: int
     artifacts: tuple[ArtifactFigures, ...]
+
+    @property
+    def with_power(self) -> bool:
+        """Whether the platform showed the power of any artifact."""
+        return any(figures.stream_watts is not None for figures in self.artifacts)
 
     @property
     def source(self) -> str:

@@ -136,10 +136,10 @@ def _speed_rows(report: BenchmarkReport) -> list[list[str]]:
 
 
 def _other_rows(report: BenchmarkReport) -> list[list[str]]:
-    with_power = report.sensors.power_source is not None
+    with_power = report.with_power
     header = ["artifact", "model", "input", "runs on", "load ms", "first ms", "file MB"]
     header += ["memory MB", "peak MB", "AP"]
-    rows = [[*header, *(["watts", "J/frame"] if with_power else [])]]
+    rows = [[*header, *(["watts", "J/frame", "drawn by"] if with_power else [])]]
     for figures in report.artifacts:
         contract = figures.contract
         height, width = contract.model.input_hw
@@ -158,6 +158,7 @@ def _other_rows(report: BenchmarkReport) -> list[list[str]]:
         if with_power:
             row.append("-" if figures.stream_watts is None else f"{figures.stream_watts:.1f}")
             row.append("-" if figures.joules_a_frame is None else f"{figures.joules_a_frame:.3f}")
+            row.append(figures.power_source or "-")
         rows.append(row)
     return rows
 

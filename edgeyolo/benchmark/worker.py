@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import signal
 import sys
 import time
@@ -38,14 +39,33 @@ from edgeyolo.benchmark.messages import (
     Times,
     Turn,
 )
+from edgeyolo.benchmark.power import UNKNOWN_GPU
 from edgeyolo.benchmark.resident import ResidentFrames, first_frames
 from edgeyolo.drawing import draw
-from edgeyolo.errors import EdgeYoloError
+from edgeyolo.errors import BackendError, EdgeYoloError
 from edgeyolo.pictures import encode_picture
 from edgeyolo.predictor import load, locate
+from edgeyolo.runtimes.cuda_driver import pci_address
 from edgeyolo.runtimes.session import ResidentSession
+from edgeyolo.spec import Backend
 
 _JPEG_QUALITY = 80
+
+
+def gpu_address(backend: Backend, device: str) -> str | None:
+    """See :attr:`Opened.gpu`.
+
+    Args:
+        backend: OpenVINO's GPUs are Intel's.
+        device: As the session names it: ``"GPU:1 Tesla T4"``, ``"CUDA"``, ``"CPU"``.
+    """
+    found = re.match(r"(?:GPU|CUDA|TENSORRT)(?::(\d+))?", device)
+    if backend not in (Backend.TENSORRT, Backend.ONNX) or found is None:
+        return None
+    try:
+        return pci_address(int(found[1] or 0))
+    except BackendError:
+        return UNKNOWN_GPU
 
 
 class Worker:
@@ -65,6 +85,7 @@ class Worker:
         self.opened = Opened(
             contract=contract,
             device=self._predictor.session.device,
+            gpu=gpu_address(contract.backend, self._predictor.session.device),
             entry_sha256=sha256_of(entry),
             entry_bytes=model_bytes(entry, contract.files),
             load_ms=(loaded_s - started_s) * 1e3,

@@ -3,6 +3,7 @@
    DOUBLE_CUDA_CAPABILITY what they are (default 8.7), DOUBLE_CUDA_MULTIPROCESSORS how large (8).
    Everything that is allocated is counted, so that a leak or a double free shows; so are the copies made. */
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,6 +53,10 @@ CUresult cuDeviceGet(int *device, int ordinal) { *device = ordinal; return 0; }
 CUresult cuDeviceGetName(char *name, int length, int device) {
     (void)device;
     strncpy(name, "Double GPU", length);
+    return 0;
+}
+CUresult cuDeviceGetPCIBusId(char *address, int length, int device) {
+    snprintf(address, length, "0000:%02X:00.0", 0x1a + device);
     return 0;
 }
 CUresult cuDeviceGetAttribute(int *value, int attribute, int device) {

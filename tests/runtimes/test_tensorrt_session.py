@@ -11,6 +11,8 @@ import pytest
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
+from edgeyolo.benchmark.power import UNKNOWN_GPU
+from edgeyolo.benchmark.worker import gpu_address
 from edgeyolo.contract import Thresholds
 from edgeyolo.errors import (
     BackendError,
@@ -26,7 +28,7 @@ from edgeyolo.runtimes.cuda_driver import Cuda
 from edgeyolo.runtimes.session import AsyncSession, ResidentSession
 from edgeyolo.runtimes.tensorrt_log import MessageLog, Severity, logger_of
 from edgeyolo.runtimes.tensorrt_session import TensorRtSession
-from edgeyolo.spec import Precision
+from edgeyolo.spec import Backend, Precision
 from tests.doubles.tensorrt_double import VERSIONS
 from tests.doubles.tiny_detector import CLASSES, HW, tiny_contract, tiny_detector
 from tests.doubles.tiny_engine import (
@@ -265,3 +267,14 @@ def test_a_batch_that_the_engine_does_not_take_is_refused(
         session.run(batch)
     assert session.run(pictures(1))[1].shape == (1, 16, CLASSES), "it still works"
     session.close()
+
+
+def test_a_gpu_is_named_by_its_address_on_the_bus(
+    libcuda: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOUBLE_CUDA_DEVICES", "2")
+    assert gpu_address(Backend.TENSORRT, "GPU:1 Double GPU") == "0000:1b:00.0"
+    assert gpu_address(Backend.ONNX, "CUDA") == "0000:1a:00.0"
+    assert gpu_address(Backend.TENSORRT, "GPU:2 Double GPU") == UNKNOWN_GPU
+    for backend, device in ((Backend.ONNX, "CPU"), (Backend.OPENVINO, "GPU")):
+        assert gpu_address(backend, device) is None

@@ -162,6 +162,18 @@ def test_a_password_of_the_source_is_in_no_report(report: BenchmarkReport) -> No
         assert "http://***@host/clip.mkv?token=***" in text
 
 
+def test_every_artifact_says_what_its_power_is_that_of(report: BenchmarkReport) -> None:
+    sources = "GPU 0000:1a:00.0 (nvidia-smi)", "processor (RAPL)"
+    drawn = [
+        replace(figures, stream_watts=31.5, joules_a_frame=0.25, power_source=source)
+        for figures, source in zip(report.artifacts, sources, strict=True)
+    ]
+    report = replace(report, artifacts=tuple(drawn))
+    for text in (as_html(report), as_text(report), json.dumps(as_dict(report))):
+        assert all(source in text for source in sources)
+        assert text.count("31.5") >= 2
+
+
 def test_every_figure_of_the_table_is_in_the_report(report: BenchmarkReport) -> None:
     html = as_html(report)
     for figures in report.artifacts:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
 import pytest
 
+from edgeyolo.benchmark.power import UNKNOWN_GPU
 from edgeyolo.benchmark.sensors import Sensors
 
 
@@ -45,7 +47,7 @@ def test_clocks_heat_and_throttling_are_noticed(tmp_path: Path) -> None:
     assert report.throttled == ("the CPU throttled because of heat",)
     assert report.stolen == pytest.approx(0.2)
     assert report.load == 3.25
-    assert report.power_source is None
+    assert sensors.power.source(None) is None
 
 
 def test_rapl_counters_become_watts(tmp_path: Path) -> None:
@@ -53,9 +55,9 @@ def test_rapl_counters_become_watts(tmp_path: Path) -> None:
     # The part of a package must not be counted beside the package.
     write(tmp_path, {f"{zone}/energy_uj": 5_000_000, f"{zone}:0/energy_uj": 1_000_000})
     sensors = Sensors(tmp_path)
-    assert sensors.power_source == "RAPL"
+    assert sensors.power.source(None) == "processor (RAPL)"
     started_s = time.monotonic()
-    meter = sensors.meter()
+    meter = sensors.power.meter(None)
     time.sleep(0.05)
     write(tmp_path, {f"{zone}/energy_uj": 7_000_000, f"{zone}:0/energy_uj": 3_000_000})
     watts = meter.watts()
@@ -80,28 +82,89 @@ def test_the_input_rail_of_a_jetson_becomes_watts(tmp_path: Path) -> None:
         },
     )
     sensors = Sensors(tmp_path)
-    meter = sensors.meter()
+    meter = sensors.power.meter(None)
     with sensors:
-        assert sensors.power_source == "INA3221"
+        assert sensors.power.source(None) == "module (INA3221 VDD_IN)"
         assert meter.watts() == pytest.approx(6.0)
 
 
-def test_the_rails_of_a_jetson_agx_add_up(tmp_path: Path) -> None:
-    chip = "sys/bus/i2c/drivers/ina3221/1-0040/hwmon/hwmon3"
-    rails = (("VDD_GPU_SOC", 19000, 1200), ("VDD_CPU_CV", 19000, 400), ("VIN_SYS_5V0", 5000, 800))
-    for number, (label, millivolts, milliamperes) in enumerate(rails, 1):
+@pytest.mark.parametrize(
+    ("rails", "watts"),
+    [
+        # AGX Orin, with a rail that is behind VIN_SYS_5V0
+        ("VDD_GPU_SOC=22.8 VDD_CPU_CV=7.6 VIN_SYS_5V0=4 VDDQ_VDD2_1V8AO=1", 34.4),
+        ("VDD_GPU=30 VDD_CPU_SOC_MSS=12 VIN_SYS_5V0=6", 48.0),  # AGX Thor
+        ("GPU=9 CPU=3 SOC=2 CV=1 VDDRQ=0.5 SYS5V=4", 19.5),  # AGX Xavier
+        ("VDD_IN=9 VDD_CPU_GPU_CV=4 VDD_SOC=2", 9.0),  # Orin NX
+        # Parts alone are no module.
+        ("VIN_SYS_5V0=4", None),
+        ("VDD_GPU_SOC=22.8 VDD_CPU_CV=7.6", None),
+    ],
+)
+def test_the_rails_of_a_jetson_add_up_to_its_module(
+    tmp_path: Path, rails: str, watts: float | None
+) -> None:
+    for place, rail in enumerate(rails.split()):
+        label, power = rail.split("=")
+        chip = f"sys/bus/i2c/drivers/ina3221/1-004{place // 3}/hwmon/hwmon{place // 3}"
+        number = place % 3 + 1
         write(
             tmp_path,
             {
                 f"{chip}/in{number}_label": label,
-                f"{chip}/in{number}_input": millivolts,
-                f"{chip}/curr{number}_input": milliamperes,
+                f"{chip}/in{number}_input": 5000,
+                f"{chip}/curr{number}_input": float(power) * 200,
             },
         )
-    sensors = Sensors(tmp_path)
-    meter = sensors.meter()
-    with sensors:
-        assert meter.watts() == pytest.approx(22.8 + 7.6 + 4.0)
+    with Sensors(tmp_path) as sensors:
+        meter = sensors.power.meter(None)
+        sensors.power.look()
+        assert meter.watts() == (None if watts is None else pytest.approx(watts))
+        assert (sensors.power.source(None) is None) is (watts is None)
+
+
+def test_a_nano_of_jetpack_4_shows_its_power(tmp_path: Path) -> None:
+    chip = "sys/bus/i2c/drivers/ina3221x/6-0040/iio:device0"
+    write(tmp_path, {f"{chip}/rail_name_0": "POM_5V_IN", f"{chip}/in_power0_input": 4250})
+    with Sensors(tmp_path) as sensors:
+        meter = sensors.power.meter(None)
+        sensors.power.look()
+        assert meter.watts() == 4.25
+
+
+def test_a_gpu_in_a_pc_is_measured_itself_and_not_its_processor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # In its own order and with its own form of an address.
+    program = tmp_path / "bin" / "nvidia-smi"
+    program.parent.mkdir()
+    program.write_text(
+        "#!/bin/sh\n"
+        "echo '00000000:0F:00.0, 300, 0x0000000000000001, 21.50, 35'\n"
+        "echo '00000000:1A:00.0, 1980, 0x0000000000000004, 310.25, 71'\n"
+        "echo '00000000:3B:00.0, [N/A], [N/A], [N/A], [N/A]'\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+    energy = "sys/class/powercap/intel-rapl:0/energy_uj"
+    write(tmp_path, {energy: 5_000_000})
+    used, silent = "0000:1a:00.0", "0000:3b:00.0"
+    with Sensors(tmp_path, gpus=[used, silent, UNKNOWN_GPU]) as sensors:
+        meters = {gpu: sensors.power.meter(gpu) for gpu in (used, silent, UNKNOWN_GPU, None)}
+        write(tmp_path, {energy: 6_000_000})
+        ends_s = time.monotonic() + 20
+        while meters[used].watts() is None and time.monotonic() < ends_s:
+            time.sleep(0.05)
+        assert meters[used].watts() == 310.25
+        assert meters[silent].watts() is None
+        assert meters[UNKNOWN_GPU].watts() is None
+        assert meters[None].watts() is not None
+        assert sensors.power.source(used) == "GPU 0000:1a:00.0 (nvidia-smi)"
+        assert sensors.power.source(UNKNOWN_GPU) is None
+        assert sensors.power.source(None) == "processor (RAPL)"
+    report = sensors.report()
+    assert (report.gpu_mhz, report.warmest_c) == ((1980.0, 1980.0, 1980.0), 71.0)
+    assert report.throttled == ("the GPU slowed down because of heat or power",)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +188,7 @@ def test_a_raspberry_pi_that_is_slowed_down_while_it_is_measured_is_noticed(
 
 def test_a_machine_that_shows_nothing_gives_nothing(tmp_path: Path) -> None:
     with Sensors(tmp_path) as sensors:
-        meter = sensors.meter()
+        meter = sensors.power.meter(None)
         assert meter.watts() is None
         report = sensors.report()
     assert report.cpu_mhz is None
