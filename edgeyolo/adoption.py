@@ -9,7 +9,7 @@ from pathlib import Path
 
 import edgeyolo
 from edgeyolo import contract as contracts
-from edgeyolo.artifact import Artifact, save_artifact, sha256_of
+from edgeyolo.artifact import Artifact, check_artifact_target, save_artifact, sha256_of
 from edgeyolo.checkpoints.names import read_names
 from edgeyolo.coco_names import COCO_NAMES
 from edgeyolo.contract import Contract, Provenance
@@ -52,8 +52,11 @@ def adopt_file(
     Raises:
         CheckpointError: Not an ONNX file.
         UnsupportedError: Not a YOLOX or YOLOv7 export.
+        OutputError: *output* cannot be written.
         ArtifactError: The pictures show that the preprocessing is wrong (unless *force*).
     """
+    target = output or Path(f"{file.stem}-fp32-onnx")
+    check_artifact_target(target)
     adopted = adopt(
         AdoptRequest(
             file=file,
@@ -87,7 +90,6 @@ def adopt_file(
         if not plausible:
             contract = replace(contract, waivers=("parity", "preprocessing"))
             _save(adopted, contract, folder)
-        target = output or Path(f"{file.stem}-fp32-onnx")
         names = files_beside(folder, ENTRY)
         artifact = save_artifact(target, contract, {name: folder / name for name in names})
     return Adoption(artifact, warnings)

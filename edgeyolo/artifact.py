@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeyolo import contract as contracts
-from edgeyolo.atomic import atomic_folder, write_text
+from edgeyolo.atomic import atomic_folder, check_folder_target, write_text
 from edgeyolo.contract import Contract, Measured
 from edgeyolo.errors import ArtifactError, one_line
 
@@ -35,6 +35,11 @@ class Artifact:
     def entry(self) -> Path:
         """The file that the vendor runtime opens."""
         return self.folder / self.contract.entry
+
+
+def check_artifact_target(folder: Path) -> None:
+    """Raise ``OutputError`` where :func:`save_artifact` could not write *folder*."""
+    check_folder_target(folder, marker=CONTRACT_FILE)
 
 
 def save_artifact(folder: Path, contract: Contract, files: Mapping[str, Path]) -> Artifact:

@@ -73,6 +73,31 @@ def atomic_folder(path: Path, *, marker: str) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def check_file_target(path: Path) -> None:
+    """Raise, before long work, the :class:`OutputError` that :func:`atomic_file` would raise."""
+    if os.path.isdir(path):
+        raise OutputError(f"{path} is a folder, a file is to be written there; name a file")
+    _check_place(path)
+
+
+def check_folder_target(path: Path, *, marker: str) -> None:
+    """Raise, before long work, the :class:`OutputError` that :func:`atomic_folder` would raise."""
+    _check_replaceable(path, marker)
+    _check_place(path)
+
+
+def _check_place(path: Path) -> None:
+    """Try to write beside *path*, or in the nearest folder above it that exists; leave nothing."""
+    place = path.absolute().parent
+    try:
+        while not place.exists():
+            place = place.parent
+        with tempfile.NamedTemporaryFile(prefix=f".{path.name}.", suffix=".part", dir=place):
+            pass
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
 def _check_replaceable(path: Path, marker: str) -> None:
     if path.is_file():
         raise OutputError(f"{path} is a file, a folder is to be written there; choose another name")

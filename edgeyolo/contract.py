@@ -19,8 +19,14 @@ SCHEMA = 1
 CONTRACT_KEY = "edgeyolo_contract"
 
 # Far above any use; a batch is allocated before the vendor could object.
-_MAX_BATCH = 1024
+MAX_BATCH = 1024
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def check_batch(batch: int | None) -> None:
+    """Raise ``ValueError`` unless a file can take so many pictures per call; ``None`` is any."""
+    if batch is not None and not 1 <= batch <= MAX_BATCH:
+        raise ValueError(f"batch must be at least 1 and at most {MAX_BATCH}, got {batch}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +51,7 @@ class InputSpec:
     def __post_init__(self) -> None:
         if self.dtype not in ("uint8", "float32"):
             raise ValueError(f"input dtype must be uint8 or float32, got {self.dtype!r}")
-        if self.batch is not None and not 1 <= self.batch <= _MAX_BATCH:
-            raise ValueError(f"batch must be at least 1 and at most {_MAX_BATCH}, got {self.batch}")
+        check_batch(self.batch)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 import edgeyolo
 from edgeyolo import contract as contracts
-from edgeyolo.artifact import Artifact, load_artifact, save_artifact
+from edgeyolo.artifact import Artifact, check_artifact_target, load_artifact, save_artifact
 from edgeyolo.calibration.ranges import RangeEstimator
 from edgeyolo.checkpoints.load import LoadedModel, load_model
 from edgeyolo.contract import Contract, Measured, ParityRecord, Provenance, Thresholds
@@ -86,6 +86,7 @@ class ExportRequest:
     int8: Int8Request | None = None
 
     def __post_init__(self) -> None:
+        contracts.check_batch(self.batch)
         if (self.precision is Precision.INT8) != (self.int8 is not None):
             raise UnsupportedError(
                 "INT8 needs calibration pictures: --precision int8 --calibration DIR"
@@ -130,6 +131,8 @@ def export(request: ExportRequest, progress: Progress = lambda _: None) -> Expor
             f"suppression in the graph is for {' and '.join(SUPPRESSING)}, not {request.backend}; "
             "leave it to the host"
         )
+    if request.output is not None:
+        check_artifact_target(request.output)
     progress(f"reading {request.checkpoint.name}")
     loaded = load_model(
         request.checkpoint,
@@ -139,6 +142,7 @@ def export(request: ExportRequest, progress: Progress = lambda _: None) -> Expor
         activation=request.activation,
     )
     output = request.output or _default_output(request, loaded)
+    check_artifact_target(output)
     frames, image_source = _proof_frames(request, loaded)
     implausible = _implausible_preprocess(loaded, frames)
     if implausible and not request.waive_parity:

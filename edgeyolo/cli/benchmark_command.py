@@ -74,7 +74,7 @@ def command(
     Each runs in a process of its own; times are of the bare network, of every stage, and from frame
     to detections one by one and streamed. With --annotations, accuracy of the very same files.
     """
-    from edgeyolo.atomic import write_text
+    from edgeyolo.atomic import check_file_target, write_text
     from edgeyolo.benchmark import tables
     from edgeyolo.benchmark.measure import measure
     from edgeyolo.benchmark.records import BenchmarkRequest
@@ -82,6 +82,9 @@ def command(
 
     if len({path.resolve() for path in artifacts}) != len(artifacts):
         raise click.UsageError("an artifact is named twice; name each once")
+    for target in (csv_file, html_file):
+        if target is not None:
+            check_file_target(target)
     accuracy = None
     if annotations is not None:
         # The one part that needs more than a device has.

@@ -10,7 +10,7 @@ import click
 
 from edgeyolo.cli import options
 from edgeyolo.cli.int8_options import int8_options, int8_request
-from edgeyolo.contract import ParityRecord, Thresholds
+from edgeyolo.contract import MAX_BATCH, ParityRecord, Thresholds
 from edgeyolo.models.architecture import Activation
 from edgeyolo.spec import Backend, Precision
 
@@ -31,7 +31,10 @@ from edgeyolo.spec import Backend, Precision
     help="Network input, height x width; the model's own where left out.",
 )
 @click.option(
-    "--batch", type=click.IntRange(1), default=1, show_default=True, help="Pictures per call."
+    "--batch",
+    type=click.IntRange(1, MAX_BATCH),
+    show_default="1",
+    help="Pictures per call.",
 )
 @click.option("--dynamic-batch", is_flag=True, help="Accept any number of pictures per call.")
 @click.option("--float-input", is_flag=True, help="float32 NCHW input, preprocessed on the host.")
@@ -86,7 +89,7 @@ def command(
     backend: Backend,
     precision: Precision,
     input_size: tuple[int, int] | None,
-    batch: int,
+    batch: int | None,
     dynamic_batch: bool,
     float_input: bool,
     images: Path | None,
@@ -108,6 +111,8 @@ def command(
     """
     from edgeyolo.pipeline import ExportRequest, export
 
+    if dynamic_batch and batch is not None:
+        raise click.UsageError("--batch and --dynamic-batch contradict each other; give one")
     started = time.perf_counter()
     result = export(
         ExportRequest(
@@ -116,7 +121,7 @@ def command(
             precision=precision,
             output=output,
             input_hw=input_size,
-            batch=None if dynamic_batch else batch,
+            batch=None if dynamic_batch else batch or 1,
             pixels=not float_input,
             names_file=names,
             legacy=legacy,

@@ -43,10 +43,13 @@ def command(
     Where a picture cannot be read or a video breaks off, results of what came before it stay, and
     the exit status is 1.
     """
+    from edgeyolo.atomic import check_file_target
     from edgeyolo.errors import SourceError
     from edgeyolo.prediction import predict_source, write_coco
     from edgeyolo.predictor import load
 
+    if coco is not None:
+        check_file_target(coco)
     with load(artifact, device=device, threads=threads) as predictor:
         options.say_doubts(artifact, predictor.contract.doubts if predictor.contract else None)
         frames = []

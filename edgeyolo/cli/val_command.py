@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgeyolo.atomic import check_file_target
 from edgeyolo.cli import options
 from edgeyolo.models.architecture import Activation
 
@@ -91,6 +92,7 @@ def command(
     from edgeyolo.evaluation.coco import ClassMatching
     from edgeyolo.validation import ValidationRequest, validate
 
+    _check_targets(results, diagnostics)
     started = time.perf_counter()
     found = validate(
         ValidationRequest(
@@ -124,6 +126,16 @@ def command(
     elif found.dataset.problems:
         count = len(found.dataset.problems)
         options.say(f"{count} remarks on the labels; see: edgeyolo data check {annotations}")
+
+
+def _check_targets(results: Path | None, diagnostics: Path | None) -> None:
+    """Before minutes of work, not after them."""
+    if results is not None:
+        check_file_target(results)
+    if diagnostics is not None:
+        from edgeyolo.evaluation.diagnostics_folder import check_diagnostics_target
+
+        check_diagnostics_target(diagnostics)
 
 
 def _write(found: Validation, results: Path | None, diagnostics: Path | None) -> None:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeyolo.atomic import atomic_folder
+from edgeyolo.atomic import atomic_folder, check_folder_target
 from edgeyolo.data.dataset import DetectionDataset
 from edgeyolo.data.pictures import read_picture
 from edgeyolo.errors import needs
@@ -35,6 +35,11 @@ _COLORS = {
     MistakeKind.INVENTED: (230, 120, 30),
     MistakeKind.CONFUSED: (0, 165, 255),
 }
+
+
+def check_diagnostics_target(folder: Path) -> None:
+    """Raise ``OutputError`` where :func:`write_diagnostics` could not write *folder*."""
+    check_folder_target(folder, marker=_MARKER)
 
 
 def write_diagnostics(

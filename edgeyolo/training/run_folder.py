@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from edgeyolo.atomic import atomic_file
+from edgeyolo.atomic import atomic_file, check_file_target
 from edgeyolo.errors import OutputError, needs
 from edgeyolo.training.curves import draw_curves
 from edgeyolo.training.loop import IterationLog, Trainer
@@ -32,13 +32,14 @@ SaveCheckpoint = Callable[[Trainer, Path], None]
 
 
 def check_new_run(folder: Path) -> None:
-    """Raise :class:`OutputError` unless *folder* is free for a new run (it may hold a cache)."""
+    """Raise :class:`OutputError` unless *folder* can be a new run's (it may hold a cache)."""
     if folder.exists() and (
         not folder.is_dir() or any(path.name != CACHE for path in folder.iterdir())
     ):
         raise OutputError(
             f"{folder} exists; continue that run with --resume {folder}, or choose another --output"
         )
+    check_file_target(folder / "config.json")
 
 
 def make_run_folder(folder: Path) -> None:

@@ -10,7 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from edgeyolo.atomic import atomic_file, atomic_folder, write_text
+from edgeyolo.atomic import (
+    atomic_file,
+    atomic_folder,
+    check_file_target,
+    check_folder_target,
+    write_text,
+)
 from edgeyolo.errors import OutputError
 
 
@@ -144,3 +150,25 @@ def test_a_folder_never_lacks_its_name_while_it_is_replaced(tmp_path: Path) -> N
     assert missing == []
     assert (target / "mark").read_text() == "99"
     assert os.listdir(tmp_path) == ["artifact"]
+
+
+def test_a_target_is_judged_without_a_trace(tmp_path: Path) -> None:
+    check_folder_target(tmp_path / "new" / "artifact", marker="a")
+    check_file_target(tmp_path / "new" / "report.csv")
+    assert os.listdir(tmp_path) == []
+
+
+def test_targets_that_cannot_be_written_are_refused_beforehand(tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "thesis.tex").touch()
+    with pytest.raises(OutputError, match="not written by this command"):
+        check_folder_target(tmp_path / "theirs", marker="a")
+    with pytest.raises(OutputError, match="is a folder"):
+        check_file_target(tmp_path / "theirs")
+    for below in (tmp_path / "theirs" / "thesis.tex" / "out", Path("/proc/nope/x")):
+        with pytest.raises(OutputError, match="cannot write"):
+            check_folder_target(below, marker="a")
+        with pytest.raises(OutputError, match="cannot write"):
+            check_file_target(below)
+    with pytest.raises(OutputError, match="cannot write"):
+        check_file_target(tmp_path / ("n" * 300))

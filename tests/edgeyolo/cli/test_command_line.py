@@ -18,7 +18,9 @@ import pytest
 from edgeyolo.artifact import CONTRACT_FILE
 from edgeyolo.cli import main as command_line
 from edgeyolo.errors import ArtifactError
+from edgeyolo.pipeline import ExportRequest
 from edgeyolo.predictor import Predictor, load
+from edgeyolo.spec import Backend
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -241,3 +243,50 @@ def test_a_size_that_the_network_cannot_halve_is_one_line(
     result = run("export", checkpoint, *arguments)
     assert_one_line_failure(result, "multiples of 64")
     assert not (tmp_path / "never").exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status", "words"),
+    [
+        (("--batch", "2000"), 2, "1<=x<=1024"),
+        (("--batch", "4", "--dynamic-batch"), 2, "contradict each other"),
+        (("--output", "/proc/nope/x"), 1, "cannot write /proc/nope/x"),
+        (("--output", "{theirs}"), 1, "was not written by this command"),
+    ],
+)
+def test_export_judges_its_arguments_before_it_works(
+    run: Run, tmp_path: Path, wrong: tuple[str, ...], status: int, words: str
+) -> None:
+    # Anything later would stumble over this file first.
+    checkpoint = tmp_path / "no-weights.pth"
+    checkpoint.write_bytes(b"nothing that can be read")
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "thesis.tex").touch()
+    arguments = [word.format(theirs=theirs) for word in wrong]
+    found = run("export", checkpoint, "--to", "onnx", *arguments)
+    assert found[0] == status
+    assert words in found[2]
+    assert "reading" not in found[2]
+
+
+def test_the_library_judges_the_batch_at_birth(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="at most 1024, got 2000"):
+        ExportRequest(checkpoint=tmp_path / "any.pth", backend=Backend.ONNX, batch=2000)
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [("val", "--results"), ("val", "--diagnostics"), ("benchmark", "--csv"), ("predict", "--coco")],
+)
+def test_places_for_results_are_tried_first(
+    run: Run, artifact: Path, pictures: Path, command: str, option: str
+) -> None:
+    more: dict[str, tuple[str | Path, ...]] = {
+        "val": ("--annotations", pictures),
+        "benchmark": ("--source", pictures),
+        "predict": (pictures,),
+    }
+    result = run(command, artifact, *more[command], option, "/proc/nope/x")
+    assert_one_line_failure(result, "cannot write /proc/nope/x")
+    assert result[1] == ""
