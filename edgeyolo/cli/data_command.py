@@ -9,7 +9,7 @@ import click
 
 from edgeyolo.cli import options
 from edgeyolo.cli.val_command import show_progress
-from edgeyolo.errors import DatasetError, OutputError
+from edgeyolo.errors import OutputError
 
 
 @click.group()
@@ -57,7 +57,8 @@ def check(
     from edgeyolo.data.checking import check_dataset
     from edgeyolo.data.labels import read_dataset
 
-    found = read_dataset(dataset, images=images, class_names=_read(names), split=split)
+    class_names = options.read_class_names(names)
+    found = read_dataset(dataset, images=images, class_names=class_names, split=split)
     report = check_dataset(found, decode=not fast, progress=show_progress)
     if as_json:
         options.print_json(report.as_dict())
@@ -127,7 +128,8 @@ def preview(
     if output.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise OutputError(f"{output} must end in .png or .jpg")
     family = family_of(variant)
-    found = read_dataset(dataset, images=images, class_names=_read(names), split=split)
+    class_names = options.read_class_names(names)
+    found = read_dataset(dataset, images=images, class_names=class_names, split=split)
     usable = usable_dataset(found, decode=False).dataset
     batches = TrainingBatches(
         DatasetSource(usable, input_size),
@@ -143,14 +145,3 @@ def preview(
     for message in first.unreadable:
         options.say(f"warning: {message}")
     click.echo(f"{output}: {batch} pictures, {input_size[0]}x{input_size[1]}")
-
-
-def _read(names: Path | None) -> tuple[str, ...] | None:
-    if names is None:
-        return None
-    from edgeyolo.checkpoints.names import read_names
-
-    found = read_names(names)
-    if not found:
-        raise DatasetError(f"{names} holds no class names")
-    return found

@@ -13,6 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import click
 
+from edgeyolo.errors import DatasetError
 from edgeyolo.models.architecture import Activation
 from edgeyolo.sources.redact import redact
 from edgeyolo.spec import Backend, Precision, check_input_hw
@@ -139,6 +140,18 @@ def say_doubts(artifact: Path, doubts: str | None) -> None:
     """One line on stderr where an artifact was written although a check failed."""
     if doubts is not None:
         say(f"warning: {artifact} {doubts}")
+
+
+def read_class_names(names: Path | None) -> tuple[str, ...] | None:
+    """What a ``--names`` file holds."""
+    if names is None:
+        return None
+    from edgeyolo.checkpoints.names import read_names
+
+    found = read_names(names)
+    if not found:
+        raise DatasetError(f"{names} holds no class names")
+    return found
 
 
 def print_json(data: object) -> None:

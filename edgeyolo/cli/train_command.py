@@ -16,8 +16,19 @@ _CACHES = click.Choice(["none", "ram", "disk"])
 @click.command()
 @click.argument("model", required=False)
 @click.option("--data", type=options.EXISTING, help="Data-set YAML, COCO JSON, or a folder.")
+@click.option("--images", type=options.FOLDER, help="Pictures of --data, where not beside labels.")
+@click.option("--names", type=options.FILE, help="Class names of bare YOLO labels.")
+@click.option(
+    "--split", default="train", show_default=True, help="Part of a YAML or VOC to train on."
+)
 @click.option(
     "--val", type=options.EXISTING, help="Data set to evaluate on, where it is not part of --data."
+)
+@click.option(
+    "--val-images", type=options.FOLDER, help="Pictures of --val, where not beside labels."
+)
+@click.option(
+    "--val-split", default="val", show_default=True, help="Part of a YAML or VOC to evaluate on."
 )
 @click.option(
     "--epochs",
@@ -96,7 +107,12 @@ def command(
     *,
     model: str | None,
     data: Path | None,
+    images: Path | None,
+    names: Path | None,
+    split: str,
     val: Path | None,
+    val_images: Path | None,
+    val_split: str,
     epochs: int,
     batch: int,
     input_hw: tuple[int, int] | None,
@@ -137,7 +153,12 @@ def command(
     request = TrainingRequest(
         model=model,
         data=str(data and data.resolve()),
+        images=None if images is None else str(images.resolve()),
+        names=options.read_class_names(names),
+        split=split,
         val=None if val is None else str(val.resolve()),
+        val_images=None if val_images is None else str(val_images.resolve()),
+        val_split=val_split,
         epochs=epochs,
         batch=batch,
         output=str(output),

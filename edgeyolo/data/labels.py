@@ -49,6 +49,22 @@ def read_dataset(
     return dataset
 
 
+def has_split(source: Path, split: str) -> bool:
+    """Whether *source* names pictures for *split*: a data-set YAML or a VOC folder can."""
+    if source.is_dir() and (source / "instances.json").is_file():
+        return False
+    if source.is_dir() and (source / "Annotations").is_dir():
+        return (source / "ImageSets" / "Main" / f"{split}.txt").is_file()
+    yamls = [source] if source.is_file() else _yamls(source)
+    if len(yamls) != 1 or yamls[0].suffix.lower() not in YAML_SUFFIXES:
+        return False
+    return split in read_dataset_yaml(yamls[0]).splits
+
+
+def _yamls(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in YAML_SUFFIXES)
+
+
 def _first(dataset: DetectionDataset) -> str:
     problem = dataset.problems[0]
     return f"first of {len(dataset.problems)} problems: {problem.kind.value}: {problem}"
@@ -76,7 +92,7 @@ def _read(
             stems=_voc_split(source, split),
             class_names=class_names,
         )
-    yamls = sorted(path for path in source.iterdir() if path.suffix.lower() in YAML_SUFFIXES)
+    yamls = _yamls(source)
     if len(yamls) == 1:
         return _read_yaml(yamls[0], split)
     if any(source.glob("*.xml")):

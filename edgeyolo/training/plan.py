@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from edgeyolo.data.multiscale import yolov7_size, yolox_size
+from edgeyolo.errors import TrainingError
 from edgeyolo.spec import check_input_hw
 from edgeyolo.training.recipe import YoloV7Recipe, YoloxRecipe
 
@@ -66,6 +67,32 @@ class TrainingPlan:
         """Whether *epoch* (from 0) belongs to YOLOX's last ones, with L1 and without mosaic."""
         return (
             isinstance(self.recipe, YoloxRecipe) and epoch >= self.epochs - self.recipe.final_epochs
+        )
+
+
+def check_values_per_channel(plan: TrainingPlan, pictures: int, stride: int) -> None:
+    """Refuse batches that batch statistics cannot be taken of.
+
+    Args:
+        plan: Its smallest input decides.
+        pictures: Whose statistics are taken together.
+        stride: Of the coarsest level.
+
+    Raises:
+        TrainingError: A single value would be left for each channel.
+    """
+    sizes = {plan.input_hw}
+    if isinstance(plan.recipe, YoloxRecipe) and plan.recipe.multiscale:
+        low = plan.recipe.multiscale_units[0]
+        sizes.add((stride * low, stride * max(int(low * plan.input_hw[1] / plan.input_hw[0]), 1)))
+    elif plan.recipe.multiscale:
+        height, width = (max(side // 2 // stride, 1) * stride for side in plan.input_hw)
+        sizes.add((height, width))
+    height, width = min(sizes, key=lambda hw: hw[0] * hw[1])
+    if pictures * (height // stride) * (width // stride) < 2:
+        raise TrainingError(
+            f"{pictures} picture of {height}x{width} leaves one value for each channel of the "
+            f"coarsest level, too few for batch statistics; use a larger --batch or --input-size"
         )
 
 

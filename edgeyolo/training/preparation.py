@@ -15,7 +15,7 @@ from edgeyolo.data.bad_labels import judge_labels
 from edgeyolo.data.batches import TrainingBatches
 from edgeyolo.data.checking import usable_dataset
 from edgeyolo.data.dataset import DetectionDataset
-from edgeyolo.data.labels import YAML_SUFFIXES, read_dataset
+from edgeyolo.data.labels import has_split, read_dataset
 from edgeyolo.data.sample_source import CacheMode, DatasetSource
 from edgeyolo.errors import TrainingError
 from edgeyolo.families import FAMILIES
@@ -56,14 +56,32 @@ def datasets(
         TrainingError: The two have different classes.
     """
     data = Path(request.data)
-    training = _checked(read_dataset(data, split="train"), say)
+    if request.val is None and request.val_images is not None:
+        raise TrainingError("--val-images needs --val")
+    found = read_dataset(
+        data, images=_path(request.images), class_names=request.names, split=request.split
+    )
+    training = _checked(found, say)
     validation = None
     evaluated = Path(request.val) if request.val is not None else data
-    if request.val is not None or _has_splits(data):
-        validation = _checked(read_dataset(evaluated, split="val"), say)
+    if request.val is not None or has_split(data, request.val_split):
+        images = request.images if request.val is None else request.val_images
+        found = read_dataset(
+            evaluated,
+            images=_path(images),
+            # Formats that name no classes, or only those that occur, have those of the training.
+            class_names=training.class_names,
+            split=request.val_split,
+        )
+        validation = _checked(found, say)
         left_out = judge_labels(validation, evaluated, skip=request.skip_bad_labels)
         if left_out:
             say(f"{validation.name}: left out of the evaluation: {left_out}")
+        if not validation.boxes_per_class().any():
+            say(f"{validation.name} has no object: the last weights, not the best, are the result")
+            return training, None
+    elif request.val_split != "val":
+        raise TrainingError(f"{data} has no split {request.val_split!r}; give --val")
     else:
         say("no validation pictures (give --val): the last weights will be the result")
     if validation is not None and set(validation.class_names) - set(training.class_names):
@@ -74,12 +92,8 @@ def datasets(
     return training, validation
 
 
-def _has_splits(data: Path) -> bool:
-    """Whether *data* is, or holds, a data-set YAML (and no COCO file that would be read first)."""
-    if data.is_dir():
-        found = any(path.suffix.lower() in YAML_SUFFIXES for path in data.iterdir())
-        return found and not (data / "instances.json").is_file()
-    return data.suffix.lower() in YAML_SUFFIXES
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)
 
 
 def _checked(dataset: DetectionDataset, say: Say) -> DetectionDataset:

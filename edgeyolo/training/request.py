@@ -24,7 +24,12 @@ class TrainingRequest:
         epochs: Length.
         batch: Pictures of one batch, over all processes.
         output: Run folder.
+        images: Pictures of *data*, where they are not beside the labels.
+        names: Class names of bare YOLO labels; fixes the order of VOC's.
+        split: Part of a data-set YAML or of VOC that is trained on.
         val: Data set to evaluate on, where it is not part of *data*.
+        val_images: Pictures of *val*, where they are not beside the labels.
+        val_split: Part that is evaluated on, of *val* or else of *data*.
         input_hw: Network input in pixels; the variant's published size where ``None``.
         weights: Checkpoint to start from; random weights where ``None``.
         freeze: Prefixes of parameter names that are not trained.
@@ -46,7 +51,12 @@ class TrainingRequest:
     epochs: int
     batch: int
     output: str
+    images: str | None = None
+    names: tuple[str, ...] | None = None
+    split: str = "train"
     val: str | None = None
+    val_images: str | None = None
+    val_split: str = "val"
     input_hw: tuple[int, int] | None = None
     weights: str | None = None
     freeze: tuple[str, ...] = ()

@@ -21,6 +21,7 @@ from edgeyolo.training.accuracy import evaluator
 from edgeyolo.training.distributed import Ranks, joined_ranks
 from edgeyolo.training.environment import environment
 from edgeyolo.training.loop import Position, Trainer
+from edgeyolo.training.plan import check_values_per_channel
 from edgeyolo.training.preparation import batches_for, datasets, spec_of, starting_model
 from edgeyolo.training.request import TrainingRequest
 from edgeyolo.training.resumption import restore, training_state
@@ -118,6 +119,9 @@ def _trained(
         raise TrainingError(
             f"a batch of {request.batch} cannot be shared equally by {ranks.count} processes"
         )
+    together = ranks.count if plan.recipe.sync_batch_norm else 1
+    stride = request.architecture(1).largest_stride
+    check_values_per_channel(plan, request.batch // ranks.count * together, stride)
     say = _say if ranks.first else _keep_silent
     if ranks.first and not resuming:
         check_new_run(folder)

@@ -190,6 +190,131 @@ def test_a_training_that_diverges_keeps_its_last_good_checkpoint(
     assert (folder / "last.pt").read_bytes() == good
 
 
+def yolo_folder(pictures: Path, folder: Path) -> Path:
+    """The same pictures with YOLO labels, 12 to train on and 4 to evaluate on."""
+    content = json.loads((pictures / "instances.json").read_text())
+    for image in content["images"]:
+        part = "train" if image["id"] <= 12 else "val"
+        for kind in ("images", "labels"):
+            (folder / kind / part).mkdir(parents=True, exist_ok=True)
+        shutil.copy(pictures / "images" / image["file_name"], folder / "images" / part)
+        lines = []
+        for entry in content["annotations"]:
+            if entry["image_id"] == image["id"]:
+                x, y, w, h = (side / 96 for side in entry["bbox"])
+                lines.append(f"{entry['category_id'] - 1} {x + w / 2} {y + h / 2} {w} {h}\n")
+        label = folder / "labels" / part / image["file_name"].replace(".png", ".txt")
+        label.write_text("".join(lines))
+    return folder
+
+
+def counts(request: TrainingRequest) -> tuple[int, int | None]:
+    """How many pictures are trained and evaluated on."""
+    training, validation = datasets(request, lambda text: None)
+    return len(training), None if validation is None else len(validation)
+
+
+def test_bare_yolo_labels_are_trained_with_images_and_names(pictures: Path, tmp_path: Path) -> None:
+    folder = yolo_folder(pictures, tmp_path / "boxes")
+    request = request_for(
+        pictures,
+        tmp_path / "run",
+        data=str(folder / "labels" / "train"),
+        images=str(folder / "images" / "train"),
+        names=NAMES,
+        val=str(folder / "labels" / "val"),
+        val_images=str(folder / "images" / "val"),
+        epochs=1,
+    )
+    assert counts(request) == (12, 4)
+    assert load_model(train(request).checkpoint).spec.class_names == NAMES
+    with pytest.raises(TrainingError, match="--val-images needs --val"):
+        datasets(replace(request, val=None), lambda text: None)
+
+
+def test_a_yaml_without_val_trains_without_validation(pictures: Path, tmp_path: Path) -> None:
+    folder = yolo_folder(pictures, tmp_path / "boxes")
+    yaml = folder / "boxes.yaml"
+    yaml.write_text("train: images/train\nnames: [red, green]\n")
+    request = request_for(pictures, tmp_path / "run", data=str(yaml), val=None)
+    assert counts(request) == (12, None)
+    yaml.write_text(yaml.read_text() + "val: images/val\ntest: images/val\n")
+    assert counts(request) == (12, 4)
+    assert counts(replace(request, split="val", val_split="train")) == (4, 12)
+    with pytest.raises(TrainingError, match=r"boxes\.yaml has no split 'dev'; give --val"):
+        counts(replace(request, val_split="dev"))
+
+
+def test_a_voc_folder_is_evaluated_on_its_own_split(pictures: Path, tmp_path: Path) -> None:
+    """Also where only some of the classes occur in it."""
+    content = json.loads((pictures / "instances.json").read_text())
+    folder = tmp_path / "voc"
+    for name in ("Annotations", "JPEGImages", "ImageSets/Main"):
+        (folder / name).mkdir(parents=True)
+    splits: dict[str, list[str]] = {"train": [], "val": []}
+    for image in content["images"][:5]:
+        shutil.copy(pictures / "images" / image["file_name"], folder / "JPEGImages")
+        objects = ""
+        for entry in content["annotations"]:
+            if entry["image_id"] == image["id"]:
+                x, y, w, h = entry["bbox"]
+                kind = NAMES[entry["category_id"] - 1] if image["id"] < 5 else "red"
+                objects += (
+                    f"<object><name>{kind}</name><bndbox><xmin>{x + 1}</xmin><ymin>{y + 1}</ymin>"
+                    f"<xmax>{x + w}</xmax><ymax>{y + h}</ymax></bndbox></object>"
+                )
+        stem = image["file_name"].removesuffix(".png")
+        splits["train" if image["id"] < 5 else "val"].append(stem)
+        (folder / "Annotations" / f"{stem}.xml").write_text(
+            f"<annotation><filename>{image['file_name']}</filename>{objects}</annotation>"
+        )
+    for split, stems in splits.items():
+        (folder / "ImageSets" / "Main" / f"{split}.txt").write_text("\n".join(stems))
+    request = request_for(pictures, tmp_path / "run", data=str(folder), val=None)
+    assert counts(request) == (4, 1)
+    training, validation = datasets(request, lambda text: None)
+    assert validation is not None
+    assert validation.class_names == training.class_names == ("green", "red")
+
+
+def test_without_an_object_to_find_the_last_weights_are_the_result(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = json.loads((pictures / "instances.json").read_text())
+    empty = pictures / "empty.json"
+    empty.write_text(json.dumps({**content, "annotations": []}))
+    result = train(request_for(pictures, tmp_path / "run", val=str(empty)))
+    assert "empty.json has no object: the last weights" in capsys.readouterr().err
+    assert result.checkpoint.name == "last.pt"
+    assert not (tmp_path / "run" / "best.pt").exists()
+
+
+@pytest.mark.parametrize(
+    ("model", "side", "settings"),
+    [
+        ("yolox-nano", 32, ("multiscale=false",)),
+        ("yolox-nano", 64, ("multiscale_units=1,3",)),
+        ("yolov7-tiny", 64, ("multiscale=true",)),
+        ("yolov7-w6", 64, ()),
+    ],
+)
+def test_a_batch_too_small_for_statistics_is_refused_before_data_is_read(
+    tmp_path: Path, model: str, side: int, settings: tuple[str, ...]
+) -> None:
+    request = request_for(
+        tmp_path / "nowhere",
+        tmp_path / "run",
+        model=model,
+        batch=1,
+        input_hw=(side, side),
+        settings=settings,
+    )
+    with pytest.raises(TrainingError, match="use a larger --batch or --input-size"):
+        train(request)
+    with pytest.raises(DatasetError, match="does not exist"):
+        train(replace(request, batch=2))
+
+
 def test_fine_tuning_keeps_what_is_known_of_common_classes(pictures: Path, tmp_path: Path) -> None:
     train(request_for(pictures, tmp_path / "first", epochs=1))
     renamed = json.loads((pictures / "instances.json").read_text())
