@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeyolo.artifact import CONTRACT_FILE, load_artifact
+from edgeyolo.coco_names import COCO_NAMES
 from edgeyolo.contract import CONTRACT_KEY, Contract, decode
 from edgeyolo.errors import ArtifactError, EdgeYoloError, MissingPackageError, one_line
 from edgeyolo.runtimes.containers import ir_facts, onnx_metadata, openvino_contract
@@ -46,8 +47,12 @@ def inspect(path: Path) -> Inspection:
     kind = kind_of(path)
     reader = _READERS.get(kind)
     if reader is None:
-        return Inspection(path, kind, False, {"bytes": path.stat().st_size}, (_UNKNOWN,))
+        return Inspection(path, kind, False, {"bytes": path.stat().st_size}, (_unknown(path),))
     return _guarded(path, kind, reader)
+
+
+# The files that TensorRT 8 to 11 write.
+_ENGINE_STARTS = (b"ptrt", b"ftrt")
 
 
 def kind_of(path: Path) -> str:
@@ -61,7 +66,7 @@ def kind_of(path: Path) -> str:
         return "tflite"
     if head.lstrip()[:5] in (b"<?xml", b"<net "):
         return "openvino"
-    if head[:4] in (b"ptrt", b"ftrt") or path.suffix.lower() in (".engine", ".plan"):
+    if head[:4] in _ENGINE_STARTS or path.suffix.lower() in (".engine", ".plan"):
         return "engine"
     suffix = path.suffix.lower()
     by_suffix = {".onnx": "onnx", ".tflite": "tflite", ".xml": "openvino"}
@@ -77,6 +82,16 @@ _UNKNOWN = (
     "not a file that edgeyolo knows (artifact folder, YOLOX or YOLOv7 checkpoint, ONNX, OpenVINO "
     "IR .xml, TFLite, TensorRT engine)"
 )
+
+
+def _unknown(path: Path) -> str:
+    """What to look at instead."""
+    if path.name == CONTRACT_FILE:
+        return f"the contract of an artifact, which is its whole folder: inspect {path.parent}"
+    graph = path.with_suffix(".xml")
+    if path.suffix.lower() == ".bin" and graph.is_file():
+        return f"the weights of an OpenVINO IR, whose graph is beside them: inspect {graph}"
+    return _UNKNOWN
 
 
 def _guarded(
@@ -103,6 +118,9 @@ def _artifact(path: Path) -> tuple[dict[str, Any], list[str], bool]:
         findings.append(f"parity against PyTorch failed: {parity.note}")
     # The entry file may have faults of its own that digests do not show.
     inner = inspect(path / contract.entry)
+    if inner.kind == "engine":
+        # Nobody can look inside; that it is the file that was built, its digest has shown.
+        return facts, findings, parity is None or parity.passed
     findings.extend(inner.findings)
     return facts, findings, inner.sound and (parity is None or parity.passed)
 
@@ -166,7 +184,11 @@ def _checkpoint(path: Path) -> tuple[dict[str, Any], list[str], bool]:
             "trained with another one, give --activation"
         )
     if checkpoint.class_names is None:
-        findings.append("holds no class names; export needs --names unless they are COCO's 80")
+        findings.append(
+            "holds no class names; export takes COCO's for the 80 classes, give others with --names"
+            if checkpoint.num_classes == len(COCO_NAMES)
+            else f"holds no class names; export needs all {checkpoint.num_classes} (--names FILE)"
+        )
     broken = [key for key, value in checkpoint.state.items() if not bool(value.isfinite().all())]
     if broken:
         findings.append(f"{len(broken)} tensors hold NaN or infinity, the first is {broken[0]}")
@@ -199,14 +221,19 @@ def _tflite(path: Path) -> tuple[dict[str, Any], list[str], bool]:
 
 
 def _engine(path: Path) -> tuple[dict[str, Any], list[str], bool]:
-    return (
-        {"bytes": path.stat().st_size},
-        [
-            "a TensorRT engine tells nothing about itself without the GPU it was built for; "
-            "inspect the artifact folder it belongs to"
-        ],
-        True,
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        is_plan = file.read(4) in _ENGINE_STARTS
+    if not size:
+        raise ArtifactError(f"{path} is empty (0 bytes); build the engine again: edgeyolo build")
+    finding = (
+        "a TensorRT engine tells nothing about itself without the GPU it was built for; inspect "
+        "the artifact folder it belongs to"
+        if is_plan
+        else "does not begin as engines of TensorRT do; if it is one of TensorRT for RTX, inspect "
+        "the artifact folder it belongs to"
     )
+    return {"bytes": size}, [finding], is_plan
 
 
 def _with_contract(

@@ -131,9 +131,14 @@ class Preprocess:
 def check_input_hw(input_hw: tuple[int, int], multiple: int = 32) -> None:
     """Raise ``ValueError`` unless both sides are positive multiples of *multiple* up to 8192."""
     if any(side <= 0 or side > 8192 or side % multiple for side in input_hw):
+        nearest = [
+            min(max((side + multiple // 2) // multiple * multiple, multiple), 8192)
+            for side in input_hw
+        ]
         raise ValueError(
             f"input size must be multiples of {multiple} from {multiple} to 8192, "
-            f"got {input_hw[0]}x{input_hw[1]} (height x width)"
+            f"got {input_hw[0]}x{input_hw[1]} (height x width); the nearest is "
+            f"{nearest[0]}x{nearest[1]}"
         )
 
 
@@ -175,7 +180,12 @@ class ModelSpec:
         for side in (side for level in self.anchors_px or () for pair in level for side in pair):
             if not (math.isfinite(side) and side > 0):
                 raise ValueError(f"anchors must be positive and finite, got {side}")
-        check_input_hw(self.preprocess.input_hw, max(self.strides))
+        try:
+            check_input_hw(self.preprocess.input_hw, max(self.strides))
+        except ValueError as error:
+            raise ValueError(
+                f"{self.name} has cells of {max(self.strides)} pixels: {error}"
+            ) from None
 
     @property
     def num_classes(self) -> int:

@@ -45,6 +45,7 @@ def verify(
     checkpoint: Path,
     images: Path,
     *,
+    names_file: Path | None = None,
     activation: Activation | None = None,
     limit: int | None = None,
     device: str = "auto",
@@ -57,6 +58,7 @@ def verify(
     release that it is of, is taken from the contract and tried on the pictures.
 
     Args:
+        names_file: Class names of a checkpoint that has none; the artifact's where ``None``.
         activation: Of a checkpoint that does not tell; the published one where ``None``.
 
     Raises:
@@ -67,6 +69,7 @@ def verify(
         model = candidate.model
         loaded = load_model(
             checkpoint,
+            names_file=names_file,
             input_hw=model.input_hw,
             known_names=model.class_names,
             activation=activation,

@@ -111,6 +111,11 @@ def _class_names(
         return known_names
     if checkpoint.num_classes == len(COCO_NAMES):
         return COCO_NAMES
+    if known_names is not None:
+        raise CheckpointError(
+            f"{checkpoint.path} has {checkpoint.num_classes} classes, the artifact "
+            f"{len(known_names)}: it was not made from this checkpoint"
+        )
     raise CheckpointError(
         f"{checkpoint.path} has {checkpoint.num_classes} classes and does not say their names; "
         "give them with --names FILE: a text file with one name a line, a data-set YAML with "

@@ -294,7 +294,10 @@ class Unpickler:
 
     def _persistent(self, identity: object) -> None:
         if self._persistent_load is None:
-            raise RefusedError("its pickle refers to data outside itself")
+            raise RefusedError(
+                "its pickle refers to data outside itself: it is the data.pkl out of a .pt or .pth "
+                "file, without the tensors beside it; give the whole file"
+            )
         self._push(self._persistent_load(identity), 200)
 
     def _stop(self) -> None:

@@ -36,10 +36,11 @@ def command(*, path: Path, as_json: bool) -> None:
         )
     else:
         click.echo(f"{path}: {found.kind}, {'sound' if found.sound else 'NOT SOUND'}")
+        width = max(14, *(len(name) + 2 for name in found.facts)) if found.facts else 14
         for name, value in found.facts.items():
             if value == []:
                 continue
-            click.echo(f"  {name:<14}{_short(msgspec.to_builtins(value))}")
+            click.echo(f"  {name:<{width}}{_short(msgspec.to_builtins(value))}")
         for finding in found.findings:
             click.echo(f"  ! {finding}")
     if not found.sound:
@@ -48,10 +49,23 @@ def command(*, path: Path, as_json: bool) -> None:
 
 def _short(value: object) -> str:
     """A value on one line of a terminal."""
-    if isinstance(value, dict):
-        text = ", ".join(f"{key} {item}" for key, item in value.items() if item not in (None, ""))
-    elif isinstance(value, list):
-        text = ", ".join(str(item) for item in value)
-    else:
-        text = str(value)
+    text = _plain(value)
     return text if len(text) <= 160 else f"{text[:150]} … ({len(text)} characters)"
+
+
+def _plain(value: object) -> str:
+    """Without the brackets and quotes of Python; what is nested stands in parentheses."""
+    if isinstance(value, dict):
+        kept = {key: item for key, item in value.items() if item not in (None, "")}
+        return ", ".join(f"{key} {_nested(item)}" for key, item in kept.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_nested(item) for item in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _nested(value: object) -> str:
+    return (
+        f"({_plain(value) or 'none'})" if isinstance(value, dict | list | tuple) else _plain(value)
+    )

@@ -17,6 +17,11 @@ from edgeyolo.models.architecture import Activation
 @click.option("--against", type=options.WeightsFile(), required=True, help="The checkpoint.")
 @click.option("--images", type=options.FOLDER, required=True, help="Pictures to compare on.")
 @click.option("--limit", type=click.IntRange(1), help="Compare on the first so many pictures.")
+@click.option(
+    "--names",
+    type=options.FILE,
+    help="Class names of a checkpoint without them; the artifact's where left out.",
+)
 @options.activation_option
 @options.device_option
 @options.threads_option
@@ -28,6 +33,7 @@ def command(
     against: Path,
     images: Path,
     limit: int | None,
+    names: Path | None,
     activation: Activation | None,
     device: str,
     threads: int | None,
@@ -44,6 +50,7 @@ def command(
         artifact,
         against,
         images,
+        names_file=names,
         activation=activation,
         limit=limit,
         device=device,
