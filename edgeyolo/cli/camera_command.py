@@ -38,6 +38,13 @@ from edgeyolo.cli import options
     show_default=True,
     help="Seconds to wait for the source, at its start and when it falls silent.",
 )
+@click.option(
+    "--decode-threads",
+    type=click.IntRange(1),
+    default=2,
+    show_default=True,
+    help="For rtsp and the like; each beyond the first makes frames one frame older.",
+)
 @click.option("--size", type=str, help="Width and height to ask a camera for, as 1280x720.")
 @options.device_option
 @options.threads_option
@@ -56,6 +63,7 @@ def command(
     min_score: float | None,
     iou_threshold: float | None,
     timeout: float,
+    decode_threads: int,
     size: str | None,
     device: str,
     threads: int | None,
@@ -69,7 +77,9 @@ def command(
 
     settings = CameraSettings(
         mode=None if mode is None else StreamMode(mode),
-        options=SourceOptions(timeout_s=timeout, size_wh=_size_wh(size)),
+        options=SourceOptions(
+            timeout_s=timeout, size_wh=_size_wh(size), decode_threads=decode_threads
+        ),
         min_score=min_score,
         iou_threshold=iou_threshold,
         window=not headless,

@@ -66,15 +66,21 @@ class SourceOptions:
             once.
         size_wh: Width and height to ask a camera for; it may give something else.
         fps: Frames per second to ask a camera for.
+        decode_threads: Threads that decode a network stream (all but http). Each beyond the first
+            makes every frame one frame interval older; more are for a stream that one or two
+            cannot decode in time.
     """
 
     timeout_s: float = 10.0
     reconnect_s: float = 60.0
     size_wh: tuple[int, int] | None = None
     fps: float | None = None
+    decode_threads: int = 2
 
     def __post_init__(self) -> None:
         if not self.timeout_s > 0:
             raise ValueError(f"timeout_s must be positive, got {self.timeout_s}")
         if not self.reconnect_s >= 0:
             raise ValueError(f"reconnect_s must not be negative, got {self.reconnect_s}")
+        if self.decode_threads < 1:
+            raise ValueError(f"decode_threads must be at least 1, got {self.decode_threads}")

@@ -327,6 +327,32 @@ def test_a_recording_that_breaks_off_is_an_error_after_its_frames(
         source.close()
 
 
+@pytest.mark.skipif(not hasattr(cv2, "CAP_PROP_N_THREADS"), reason="OpenCV before 4.8")
+@pytest.mark.parametrize("threads", [None, 3])
+def test_a_network_stream_is_decoded_by_few_threads(tmp_path: Path, threads: int | None) -> None:
+    # Every thread of FFmpeg's decoder holds a frame back.
+    clip = tmp_path / "clip.ts"
+    writer = cv2.VideoWriter(str(clip), cv2.VideoWriter.fourcc(*"mp4v"), 30.0, (64, 48))
+    for index in range(60):
+        writer.write(np.full((48, 64, 3), 4 * index, np.uint8))
+    writer.release()
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+
+        def send() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(clip.read_bytes())
+
+        threading.Thread(target=send, daemon=True).start()
+        options = SourceOptions() if threads is None else SourceOptions(decode_threads=threads)
+        source = LiveCapture(f"tcp://127.0.0.1:{server.getsockname()[1]}", options)
+        assert source.read() is not None
+        assert source._capture.get(cv2.CAP_PROP_N_THREADS) == (threads or 2)
+        source.close()
+
+
 def recorded(declared: float, times_ms: list[float]) -> str | None:
     record = Recorded(declared, 25.0)
     for time_ms in times_ms:
@@ -502,7 +528,7 @@ for url in ("rtsp://admin:hunter2@127.0.0.1:{port}/a", "http://admin:hunter2@127
     assert "hunter2" not in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("options", [{"timeout_s": 0}, {"reconnect_s": -1}])
+@pytest.mark.parametrize("options", [{"timeout_s": 0}, {"reconnect_s": -1}, {"decode_threads": 0}])
 def test_impossible_options_are_refused(options: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(options))):
         SourceOptions(**options)  # type: ignore[arg-type]
