@@ -16,7 +16,8 @@ from edgeyolo.contract import Contract, Provenance
 from edgeyolo.errors import ArtifactError
 from edgeyolo.evaluation.preprocess_check import PreprocessCheck, check_preprocess
 from edgeyolo.evaluation.proof_frames import proof_frames
-from edgeyolo.exporters.adopt import Adopted, AdoptRequest, Columns, adopt
+from edgeyolo.exporters.adopt import Adopted, AdoptRequest, adopt
+from edgeyolo.exporters.foreign_layouts import Columns
 from edgeyolo.exporters.onnx_exporter import embed_contract, save_onnx
 from edgeyolo.exporters.onnx_files import ENTRY, files_beside
 from edgeyolo.exporters.vendor import tool_versions

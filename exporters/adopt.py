@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +19,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgeyolo.contract import InputSpec, OutputSpec
 from edgeyolo.errors import CheckpointError, UnsupportedError, one_line
+from edgeyolo.exporters.foreign_layouts import FOREIGN_LAYOUTS, Columns
 from edgeyolo.families import FAMILIES
-from edgeyolo.families.yolox import YOLOX
-from edgeyolo.models.zoo import VARIANTS
 from edgeyolo.spec import Family, Layout, ModelSpec, OutputKind
-
-
-class Columns(str, Enum):
-    """What the first four columns of a (B, N, 5+C) output are.
-
-    LOGITS: box terms before decoding (official YOLOX export, ``decode_in_inference`` off).
-    PIXELS: centre x, centre y, width, height in input pixels (YOLOv7 ``--grid``).
-    """
-
-    LOGITS = "logits"
-    PIXELS = "pixels"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,22 +63,21 @@ def adopt(request: AdoptRequest) -> Adopted:
     proto = _read(request.file)
     name, batch, input_hw = _input_of(proto, request.file)
     strides, anchors_px = _levels(request.family, proto, request, input_hw)
-    preprocess = FAMILIES[request.family].preprocess(input_hw)
-    if request.legacy:
-        if request.family is not Family.YOLOX:
-            raise UnsupportedError("--legacy is about YOLOX weights of release 0.1.0 only")
-        preprocess = YOLOX.legacy_preprocess(input_hw)
+    rules = FAMILIES[request.family]
+    usual, first = rules.preprocess(input_hw), rules.legacy_preprocess(input_hw)
+    if request.legacy and first is None:
+        raise UnsupportedError("--legacy is about YOLOX weights of release 0.1.0 only")
     spec = ModelSpec(
         family=request.family,
         variant="custom",
         class_names=request.class_names,
         strides=strides,
         anchors_px=anchors_px,
-        preprocess=preprocess,
+        preprocess=first if request.legacy and first is not None else usual,
     )
-    default = Columns.LOGITS if request.family is Family.YOLOX else Columns.PIXELS
-    columns = request.columns or default
-    if columns is Columns.LOGITS and request.family is not Family.YOLOX:
+    layout = FOREIGN_LAYOUTS[request.family]
+    columns = request.columns or layout.columns
+    if columns is Columns.LOGITS and not layout.decodable:
         raise UnsupportedError(
             "undecoded columns can be decoded for YOLOX only; export with --grid"
         )
@@ -144,6 +130,7 @@ def _levels(
     family: Family, proto: onnx.ModelProto, request: AdoptRequest, input_hw: tuple[int, int]
 ) -> tuple[tuple[int, ...], tuple[tuple[tuple[float, float], ...], ...] | None]:
     """Strides and anchors, told from the number of boxes."""
+    layout = FOREIGN_LAYOUTS[family]
     outputs = proto.graph.output
     shape = [axis.dim_value for axis in outputs[0].type.tensor_type.shape.dim]
     width = 5 + len(request.class_names)
@@ -154,12 +141,8 @@ def _levels(
         )
     for strides in ((8, 16, 32), (8, 16, 32, 64)):
         cells = sum((input_hw[0] // s) * (input_hw[1] // s) for s in strides)
-        if family is Family.YOLOX and shape[1] == cells:
-            return strides, None
-        if family is Family.YOLOV7 and shape[1] == 3 * cells:
-            # Boxes come decoded; anchors are only recorded.
-            name = "yolov7-l" if len(strides) == 3 else "yolov7-w6"
-            return strides, VARIANTS[name].architecture.anchors_px
+        if shape[1] == layout.anchors_per_cell * cells:
+            return strides, layout.anchors_px.get(len(strides))
     raise UnsupportedError(
         f"{request.file} gives {shape[1]} boxes; {family} at {input_hw[0]}x{input_hw[1]} does not"
     )
@@ -216,7 +199,7 @@ def _append_decode(proto: onnx.ModelProto, spec: ModelSpec, columns: Columns) ->
     corner_b = node("Add", [centre, half], "corner_b")
     node("Concat", [corner_a, corner_b], "boxes", axis=2)
     objectness = columns_of(4, 5, "objectness")
-    if spec.num_classes == 1 and spec.family is Family.YOLOV7:
+    if spec.num_classes == 1 and FAMILIES[spec.family].objectness_alone:
         node("Identity", [objectness], "scores")
     else:
         classes = columns_of(5, 5 + spec.num_classes, "classes")

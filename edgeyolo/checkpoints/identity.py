@@ -13,10 +13,8 @@ from edgeyolo.checkpoints.records import RefusedError
 from edgeyolo.checkpoints.tensors import to_tensor
 from edgeyolo.errors import CheckpointError
 from edgeyolo.models.architecture import Activation, Architecture
-from edgeyolo.models.identify import identify, read_anchors
-from edgeyolo.models.yolov7_plans import PLANS
-from edgeyolo.models.yolox import STRIDES as YOLOX_STRIDES
-from edgeyolo.spec import Family
+from edgeyolo.models.identify import identify, with_stored_anchors
+from edgeyolo.models.zoo import strides_of as built_strides
 
 _ACTIVATIONS = {
     "SiLU": Activation.SILU,
@@ -44,8 +42,7 @@ def architecture_of(
         found = identify({key: tuple(value.shape) for key, value in state.items()})
     except CheckpointError as error:
         raise RefusedError(str(error)) from error
-    if found.family is Family.YOLOV7:
-        found = replace(found, anchors_px=read_anchors(state))
+    found = with_stored_anchors(found, state)
     if written is None:
         activation = _activation(contents)
         return found if activation is None else replace(found, activation=activation)
@@ -81,9 +78,7 @@ def strides_of(stored: Stored, contents: Contents, architecture: Architecture) -
     Raises:
         RefusedError: A pickled model says other strides than its layers have.
     """
-    strides = (
-        YOLOX_STRIDES if architecture.family is Family.YOLOX else PLANS[architecture.graph].strides
-    )
+    strides = built_strides(architecture)
     if contents.strides is not None:
         said = tuple(to_tensor(stored, contents.strides).flatten().tolist())
         if said != strides:

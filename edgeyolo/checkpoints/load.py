@@ -13,11 +13,10 @@ from edgeyolo.checkpoints.reader import Checkpoint, read_checkpoint
 from edgeyolo.coco_names import COCO_NAMES
 from edgeyolo.errors import CheckpointError, UnsupportedError
 from edgeyolo.families import FAMILIES
-from edgeyolo.families.yolox import YOLOX
 from edgeyolo.models.architecture import Activation
 from edgeyolo.models.detector import Detector
 from edgeyolo.models.zoo import VARIANTS, build_architecture
-from edgeyolo.spec import Family, ModelSpec, Preprocess
+from edgeyolo.spec import ModelSpec, Preprocess
 from edgeyolo.weights_catalog import license_of
 
 
@@ -151,17 +150,19 @@ def _load_state(model: Detector, checkpoint: Checkpoint) -> None:
 def _preprocess(
     checkpoint: Checkpoint, input_hw: tuple[int, int] | None, *, legacy: bool
 ) -> Preprocess:
-    if legacy and checkpoint.family is not Family.YOLOX:
-        raise UnsupportedError(
-            f"{checkpoint.path} is {checkpoint.architecture.name}; only YOLOX has legacy weights"
-        )
     if checkpoint.spec is not None and not legacy:
         own = checkpoint.spec.preprocess
         return own if input_hw is None else replace(own, input_hw=input_hw)
     input_hw = input_hw or _published_input_hw(checkpoint)
-    if legacy:
-        return YOLOX.legacy_preprocess(input_hw)
-    return FAMILIES[checkpoint.family].preprocess(input_hw)
+    rules = FAMILIES[checkpoint.family]
+    if not legacy:
+        return rules.preprocess(input_hw)
+    first = rules.legacy_preprocess(input_hw)
+    if first is None:
+        raise UnsupportedError(
+            f"{checkpoint.path} is {checkpoint.architecture.name}; only YOLOX has legacy weights"
+        )
+    return first
 
 
 def _published_input_hw(checkpoint: Checkpoint) -> tuple[int, int]:

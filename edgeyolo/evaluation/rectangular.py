@@ -16,9 +16,9 @@ from edgeyolo.evaluation.coco import (
     picture_result,
 )
 from edgeyolo.evaluation.rectangles import aspect_order, place_on_rectangle, rectangle
+from edgeyolo.families import FAMILIES
 from edgeyolo.families.rules import EvaluationSettings
 from edgeyolo.predictor import Predictor
-from edgeyolo.spec import Family
 
 # Pictures that share a canvas in the official command.
 BATCH_SIZE = 32
@@ -45,7 +45,7 @@ def collect_rectangular(
         UnsupportedError: Not a YOLOv7 model, or an artifact, whose input size is fixed.
     """
     spec = predictor.model
-    if spec.family is not Family.YOLOV7 or predictor.contract is not None:
+    if not FAMILIES[spec.family].rectangular or predictor.contract is not None:
         raise UnsupportedError(
             f"rectangular evaluation is for YOLOv7 checkpoints, not for {spec.name}"
             + (" artifacts" if predictor.contract is not None else "")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from edgeyolo.contract import InputSpec, OutputSpec, Thresholds
 from edgeyolo.errors import BackendError, one_line
+from edgeyolo.families import FAMILIES
 from edgeyolo.letterbox import normalize
 from edgeyolo.models.detector import Detector
 from edgeyolo.predictor import Predictor
@@ -65,9 +66,8 @@ class TorchSession:
         centre_xy, half_wh = decoded[..., :2], decoded[..., 2:4] * np.float32(0.5)
         boxes_xyxy = np.concatenate((centre_xy - half_wh, centre_xy + half_wh), axis=-1)
         objectness = decoded[..., 4:5]
-        # With one class the objectness is the score (official rule of YOLOv7; YOLOX multiplies).
-        single = self._spec.num_classes == 1 and self._spec.anchors_px is not None
-        scores = objectness if single else objectness * decoded[..., 5:]
+        alone = self._spec.num_classes == 1 and FAMILIES[self._spec.family].objectness_alone
+        scores = objectness if alone else objectness * decoded[..., 5:]
         return boxes_xyxy, np.ascontiguousarray(scores)
 
     def close(self) -> None:

@@ -74,6 +74,11 @@ def read_anchors(state: Mapping[str, Tensor]) -> AnchorsPx | None:
     return None
 
 
+def with_stored_anchors(found: Architecture, state: Mapping[str, Tensor]) -> Architecture:
+    """*found* with the anchors of its own detection layer; anchor-free networks as they are."""
+    return found if found.anchors_px is None else replace(found, anchors_px=read_anchors(state))
+
+
 def _yolox(shapes: Shapes) -> Architecture:
     stem_out, stem_in = shapes[_YOLOX_STEM][:2]
     repeats = sum(1 for key in shapes if _YOLOX_BLOCK.fullmatch(key))

@@ -13,6 +13,7 @@ from edgeyolo.models.architecture import Activation, AnchorsPx, Architecture, Fo
 from edgeyolo.models.detector import Detector
 from edgeyolo.models.yolov7 import YoloV7
 from edgeyolo.models.yolov7_plans import PLANS
+from edgeyolo.models.yolox import STRIDES as YOLOX_STRIDES
 from edgeyolo.models.yolox import Yolox
 from edgeyolo.spec import Family
 
@@ -218,6 +219,13 @@ def build(
 def build_architecture(architecture: Architecture) -> Detector:
     """The network of an architecture, freshly initialised, in train mode."""
     return _NETWORKS[architecture.family](architecture)
+
+
+def strides_of(architecture: Architecture) -> tuple[int, ...]:
+    """Input pixels per cell of every level, fine to coarse."""
+    if architecture.family is Family.YOLOX:
+        return YOLOX_STRIDES
+    return PLANS[architecture.graph].strides
 
 
 _NETWORKS: Mapping[Family, Callable[[Architecture], Detector]] = {
