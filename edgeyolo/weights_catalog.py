@@ -97,7 +97,11 @@ OFFICIAL_WEIGHTS: Mapping[str, OfficialWeights] = {weights.name: weights for wei
 ALIASES: Mapping[str, str] = {
     "yolov7": "yolov7-l",
     "yolov7x": "yolov7-x",
-    **{name.replace("yolox-", "yolox_"): name for name in OFFICIAL_WEIGHTS if "yolox" in name},
+    **{
+        name.replace("yolox-", "yolox_"): name
+        for name in OFFICIAL_WEIGHTS
+        if name.startswith("yolox-")
+    },
 }
 """Other spellings in use: the authors' own file names."""
 

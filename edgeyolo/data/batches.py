@@ -17,13 +17,12 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from edgeyolo.data.batch_formats import BATCH_FORMATS
 from edgeyolo.data.sample import Sample
 from edgeyolo.data.sample_source import SampleSource
 from edgeyolo.errors import DatasetError
 from edgeyolo.spec import ColorOrder, Family
 
-# YOLOX keeps at most so many objects of a picture.
-YOLOX_MOST_OBJECTS = 120
 _REPLACEMENTS = 10
 
 
@@ -206,12 +205,9 @@ class _Collate:
     def __call__(self, prepared: list[_Prepared]) -> Batch:
         samples = [item.sample for item in prepared]
         unreadable = tuple(message for item in prepared for message in item.unreadable)
-        order = ColorOrder.BGR if self._family is Family.YOLOX else ColorOrder.RGB
-        images = images_tensor(samples, order)
-        targets = (
-            yolox_targets(samples) if self._family is Family.YOLOX else yolov7_targets(samples)
-        )
-        return Batch(images, targets, unreadable)
+        form = BATCH_FORMATS[self._family]
+        images = images_tensor(samples, form.color_order)
+        return Batch(images, form.targets(samples), unreadable)
 
 
 def images_tensor(samples: list[Sample], order: ColorOrder) -> torch.Tensor:
@@ -225,36 +221,6 @@ def images_tensor(samples: list[Sample], order: ColorOrder) -> torch.Tensor:
         for target, channel in enumerate(channels):
             place[target] = planes[channel]
     return torch.from_numpy(images)
-
-
-def yolox_targets(samples: list[Sample], most: int = YOLOX_MOST_OBJECTS) -> torch.Tensor:
-    """(B, M, 5) float32 rows class, cx, cy, w, h in pixels; zero rows fill up."""
-    targets = np.zeros((len(samples), most, 5), np.float32)
-    for rows, sample in zip(targets, samples, strict=True):
-        count = min(len(sample), most)
-        rows[:count, 0] = sample.class_ids[:count]
-        rows[:count, 1:] = centres(sample.boxes_xyxy[:count])
-    return torch.from_numpy(targets)
-
-
-def yolov7_targets(samples: list[Sample]) -> torch.Tensor:
-    """(T, 6) float32 rows picture, class, cx, cy, w, h as parts of the picture's size."""
-    rows = []
-    for index, sample in enumerate(samples):
-        size = np.array([sample.hw[1], sample.hw[0]] * 2, np.float64)
-        picture = np.full((len(sample), 1), index)
-        rows.append(
-            np.concatenate(
-                (picture, sample.class_ids[:, None], centres(sample.boxes_xyxy) / size), axis=1
-            )
-        )
-    return torch.from_numpy(np.concatenate(rows).astype(np.float32))
-
-
-def centres(boxes_xyxy: NDArray[np.float64]) -> NDArray[np.float64]:
-    """x1 y1 x2 y2 as cx, cy, w, h."""
-    low, high = boxes_xyxy[:, :2], boxes_xyxy[:, 2:]
-    return np.concatenate(((low + high) / 2, high - low), axis=1)
 
 
 def _start_worker(_: int) -> None:

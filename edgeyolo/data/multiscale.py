@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from edgeyolo.data.batch_formats import BATCH_FORMATS
 from edgeyolo.spec import Family
 
 STRIDE = 32
@@ -51,15 +52,9 @@ def yolov7_size(
 def resize_batch(
     images: torch.Tensor, targets: torch.Tensor, hw: tuple[int, int], family: Family
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Float images (B, 3, H, W) resized bilinearly to *hw*, targets in the new pixels.
-
-    YOLOv7's targets are parts of the size and stay.
-    """
+    """Float images (B, 3, H, W) resized bilinearly to *hw*, and their targets."""
     old_hw = (images.shape[2], images.shape[3])
     if old_hw == hw:
         return images, targets
     images = torch.nn.functional.interpolate(images, hw, mode="bilinear", align_corners=False)
-    if family is Family.YOLOX:
-        x, y = hw[1] / old_hw[1], hw[0] / old_hw[0]
-        targets = targets * targets.new_tensor([1.0, x, y, x, y])
-    return images, targets
+    return images, BATCH_FORMATS[family].resized(targets, old_hw, hw)

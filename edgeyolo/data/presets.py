@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from edgeyolo.data.augment_yolov7 import YOLOV7_AUGMENTATION, YoloV7Augmentation
 from edgeyolo.data.augment_yolox import YOLOX_AUGMENTATION, YoloxAugmentation
 from edgeyolo.errors import UnsupportedError
@@ -17,6 +19,12 @@ YOLOV7_RECIPES = {
     "d6": "p6",
     "e6e": "p6",
 }
+_PUBLISHED: Mapping[Family, Mapping[str, YoloxAugmentation | YoloV7Augmentation]] = {
+    Family.YOLOX: YOLOX_AUGMENTATION,
+    Family.YOLOV7: {
+        variant: YOLOV7_AUGMENTATION[recipe] for variant, recipe in YOLOV7_RECIPES.items()
+    },
+}
 
 
 def family_of(model: str) -> Family:
@@ -26,7 +34,7 @@ def family_of(model: str) -> Family:
         UnsupportedError: No such model.
     """
     name, _, variant = model.partition("-")
-    known = {"yolox": YOLOX_AUGMENTATION, "yolov7": YOLOV7_RECIPES}
+    known = {family.value: variants for family, variants in _PUBLISHED.items()}
     if name not in known or variant not in known[name]:
         names = [f"{family}-{word}" for family, words in known.items() for word in words]
         raise UnsupportedError(f"no model {model!r}; there are: {', '.join(names)}")
@@ -39,8 +47,4 @@ def augmentation_of(model: str) -> YoloxAugmentation | YoloV7Augmentation:
     Raises:
         UnsupportedError: No such model.
     """
-    family = family_of(model)
-    variant = model.partition("-")[2]
-    if family is Family.YOLOX:
-        return YOLOX_AUGMENTATION[variant]
-    return YOLOV7_AUGMENTATION[YOLOV7_RECIPES[variant]]
+    return _PUBLISHED[family_of(model)][model.partition("-")[2]]

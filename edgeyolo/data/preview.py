@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeyolo.data.batch_formats import BATCH_FORMATS
 from edgeyolo.data.batches import Batch
-from edgeyolo.spec import Family
+from edgeyolo.spec import ColorOrder, Family
 
 # Distinct BGR colours, repeated over the classes.
 _COLORS = (
@@ -27,29 +28,21 @@ def preview(
 ) -> NDArray[np.uint8]:
     """The batch's pictures side by side with boxes and class names, BGR."""
     pictures = np.ascontiguousarray(batch.images.numpy().transpose(0, 2, 3, 1))
-    if family is Family.YOLOV7:
+    form = BATCH_FORMATS[family]
+    if form.color_order is ColorOrder.RGB:
         pictures = np.ascontiguousarray(pictures[..., ::-1])
+    height, width = pictures.shape[1:3]
+    rows_px = form.rows_px(batch.targets, len(pictures), (height, width))
     tiles = [
         _drawn(picture.copy(), rows, class_names)
-        for picture, rows in zip(pictures, _rows_px(batch, family), strict=True)
+        for picture, rows in zip(pictures, rows_px, strict=True)
     ]
-    height, width = tiles[0].shape[:2]
     rows_of_tiles = -(-len(tiles) // columns)
     page = np.zeros((rows_of_tiles * height, min(columns, len(tiles)) * width, 3), np.uint8)
     for index, tile in enumerate(tiles):
         row, column = divmod(index, columns)
         page[row * height : (row + 1) * height, column * width : (column + 1) * width] = tile
     return page
-
-
-def _rows_px(batch: Batch, family: Family) -> list[NDArray[np.float32]]:
-    """Per picture its rows class, cx, cy, w, h in pixels."""
-    targets = batch.targets.numpy()
-    if family is Family.YOLOX:
-        return [rows[rows[:, 3] > 0] for rows in targets]
-    height, width = batch.images.shape[2:]
-    scale = np.array([1, width, height, width, height], np.float32)
-    return [targets[targets[:, 0] == index, 1:] * scale for index in range(len(batch.images))]
 
 
 def _drawn(

@@ -115,3 +115,9 @@ def fitted(sample: Sample, input_hw: tuple[int, int]) -> Sample:
     frame = resized(sample.frame_bgr, fitted_hw(sample.hw, input_hw))
     # Boxes follow the ratio, not the truncated size, as the originals do.
     return sample.moved(frame, (ratio, ratio), (0.0, 0.0))
+
+
+def centres(boxes_xyxy: NDArray[np.float64]) -> NDArray[np.float64]:
+    """x1 y1 x2 y2 as cx, cy, w, h."""
+    low, high = boxes_xyxy[:, :2], boxes_xyxy[:, 2:]
+    return np.concatenate(((low + high) / 2, high - low), axis=1)

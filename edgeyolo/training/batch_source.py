@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from edgeyolo.data.batch_formats import BATCH_FORMATS
 from edgeyolo.data.batches import Batch
 from edgeyolo.spec import Family
 
@@ -27,6 +28,7 @@ def on_device(batch: Batch, device: torch.device, family: Family) -> tuple[Tenso
     images = batch.images.to(device, non_blocking=True)
     if images.dtype == torch.uint8:
         images = images.float()
-        if family is Family.YOLOV7:
-            images = images / 255.0
+        divisor = BATCH_FORMATS[family].divisor
+        if divisor != 1.0:
+            images = images / divisor
     return images, batch.targets.to(device, non_blocking=True).float()

@@ -28,6 +28,7 @@ from edgeyolo.training.batch_source import BatchSource, on_device
 from edgeyolo.training.distributed import Ranks, synchronized
 from edgeyolo.training.divergence import DivergenceGuard, repair_statistics
 from edgeyolo.training.ema import MovingAverage
+from edgeyolo.training.family_rules import TRAINING
 from edgeyolo.training.optimizer import apply_settings, build_optimizer
 from edgeyolo.training.plan import MixedPrecision, TrainingPlan, input_size_at
 from edgeyolo.training.plan_parts import loss_for, schedule_for, uses_auxiliary_heads
@@ -46,7 +47,7 @@ class Accuracy(NamedTuple):
 
     def fitness(self, family: Family) -> float:
         """What "best" means to the family."""
-        return self.ap if family is Family.YOLOX else 0.1 * self.ap50 + 0.9 * self.ap
+        return TRAINING[family].fitness(self.ap, self.ap50)
 
 
 Evaluate = Callable[[Detector], Accuracy]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from edgeyolo.errors import TrainingError
 from edgeyolo.models.detector import Detector
-from edgeyolo.spec import Family
 from edgeyolo.training.distributed import Ranks
+from edgeyolo.training.family_rules import TRAINING
 from edgeyolo.training.plan import TrainingPlan
 from edgeyolo.training.recipe import (
     YoloV7Recipe,
@@ -25,12 +25,14 @@ def loss_for(model: Detector, plan: TrainingPlan, ranks: Ranks) -> YoloxLoss | Y
         TrainingError: The recipe is another family's.
     """
     recipe = plan.recipe
-    if isinstance(recipe, YoloxRecipe) and model.family is Family.YOLOX:
+    if not isinstance(recipe, TRAINING[model.family].recipe):
+        raise TrainingError(f"{plan.model} cannot be trained with a {type(recipe).__name__}")
+    if isinstance(recipe, YoloxRecipe):
         return YoloxLoss(
             model.num_classes, model.strides, sum_over_ranks=ranks.sum, ranks=ranks.count
         )
-    if not isinstance(recipe, YoloV7Recipe) or model.anchors_px is None:
-        raise TrainingError(f"{plan.model} cannot be trained with a {type(recipe).__name__}")
+    if model.anchors_px is None:
+        raise TrainingError(f"{plan.model} has no anchors to train with")
     gains = Gains(recipe.box_gain, recipe.objectness_gain, recipe.class_gain)
     return YoloV7Loss(
         model.num_classes,

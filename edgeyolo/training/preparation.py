@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edgeyolo.checkpoints.load import LoadedModel, load_model
 from edgeyolo.data.bad_labels import judge_labels
+from edgeyolo.data.batch_formats import BATCH_FORMATS
 from edgeyolo.data.batches import TrainingBatches
 from edgeyolo.data.checking import usable_dataset
 from edgeyolo.data.dataset import DetectionDataset
@@ -22,7 +23,7 @@ from edgeyolo.families import FAMILIES
 from edgeyolo.models.architecture import Architecture
 from edgeyolo.models.detector import Detector
 from edgeyolo.models.zoo import build_architecture
-from edgeyolo.spec import Family, ModelSpec
+from edgeyolo.spec import ModelSpec
 from edgeyolo.training.anchors import check_anchors
 from edgeyolo.training.batch_source import on_device
 from edgeyolo.training.batch_statistics import (
@@ -180,8 +181,7 @@ def _trainable(
     pictures = measure_norms(model, inputs())
     images, targets = on_device(next(batches.epoch(0)), cpu, model.family)
     # Sizes of gradients are wanted: which class an object has is of no account here.
-    column = targets[..., 0] if model.family is Family.YOLOX else targets[..., 1]
-    column.clamp_(max=model.num_classes - 1)
+    BATCH_FORMATS[model.family].class_ids(targets).clamp_(max=model.num_classes - 1)
     recipe = plan.recipe
     if isinstance(recipe, YoloV7Recipe):
         recipe = replace(recipe, assignment=Assignment.PLAIN)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -169,9 +169,14 @@ def recipe_for(
         input_hw: Nominal input size, in pixels.
         fine_tuning: Start from trained weights: YOLOv7's "custom" set, YOLOX with less.
     """
-    if architecture.family is Family.YOLOX:
-        recipe = _yolox_recipe(architecture.variant, epochs, input_hw[0] / 32)
-        return replace(recipe, lr_per_picture=recipe.lr_per_picture / 10) if fine_tuning else recipe
+    return _PUBLISHED[architecture.family](
+        architecture, epochs=epochs, units=input_hw[0] / 32, fine_tuning=fine_tuning
+    )
+
+
+def _yolov7_recipe(
+    architecture: Architecture, *, epochs: int, units: float, fine_tuning: bool
+) -> YoloV7Recipe:
     if architecture.has_auxiliary_heads:
         kind, seven = "p6", YoloV7Recipe(final_ratio=0.2, assignment=Assignment.AUXILIARY_OTA)
     elif architecture.graph == "tiny":
@@ -184,17 +189,27 @@ def recipe_for(
     return replace(seven, augmentation=YOLOV7_AUGMENTATION[kind])
 
 
-def _yolox_recipe(variant: str, epochs: int, units: float) -> YoloxRecipe:
+def _yolox_recipe(
+    architecture: Architecture, *, epochs: int, units: float, fine_tuning: bool
+) -> YoloxRecipe:
     # Published: 10..20 around 13 (416 pixels) for nano and tiny, 15..25 around 20 for the others.
+    variant = architecture.variant
     small = variant in ("nano", "tiny")
     low, high = (10 / 13, 20 / 13) if small else (15 / 20, 25 / 20)
-    return YoloxRecipe(
+    recipe = YoloxRecipe(
         warmup_epochs=min(5.0, epochs / 12),
         final_epochs=min(15, epochs // 4),
         multiscale=True,
         multiscale_units=(max(1, round(low * units)), max(1, round(high * units))),
         augmentation=YOLOX_AUGMENTATION.get(variant, YOLOX_AUGMENTATION["s"]),
     )
+    return replace(recipe, lr_per_picture=recipe.lr_per_picture / 10) if fine_tuning else recipe
+
+
+_PUBLISHED: Mapping[Family, Callable[..., YoloxRecipe | YoloV7Recipe]] = {
+    Family.YOLOX: _yolox_recipe,
+    Family.YOLOV7: _yolov7_recipe,
+}
 
 
 def accumulation(nominal_batch: int, batch: int) -> int:

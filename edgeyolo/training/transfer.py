@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,12 +11,8 @@ from torch import Tensor
 
 from edgeyolo.errors import TrainingError
 from edgeyolo.models.detector import Detector
-from edgeyolo.spec import Family
+from edgeyolo.training.family_rules import TRAINING
 
-# Prediction tensors whose first (or, for .im., second) axis counts classes.
-_YOLOX_CLASSES = re.compile(r"^head\.cls_preds\.\d+\.(weight|bias)$")
-_YOLOV7_OUTPUTS = re.compile(r"^model\.\d+\.(m2?\.\d+\.(weight|bias)|im\.\d+\.implicit)$")
-_HEAD = re.compile(r"^model\.(\d+)\.m\.0\.weight$")
 _IMPLICIT = re.compile(r"\.(ia|im)\.\d+\.implicit$")
 _IGNORED = re.compile(r"\.(anchors|anchor_grid|num_batches_tracked)$")
 
@@ -68,8 +64,8 @@ def transfer(
         TrainingError: Nothing fits: another network.
     """
     state = model.state_dict()
-    if model.family is Family.YOLOV7:
-        source = _with_head_at(source, state)
+    rules = TRAINING[model.family].transfer
+    source = rules.aligned(source, state)
     folded = [key for key in source if key.endswith(".conv.bias")]
     if folded and f"{folded[0][: -len('.conv.bias')]}.bn.weight" in state:
         raise TrainingError("folded weights must get their batch norms back before training")
@@ -80,7 +76,6 @@ def transfer(
         if name.strip().casefold() in index_of
     ]
     same_classes = tuple(source_names) == tuple(class_names)
-    pattern = _YOLOX_CLASSES if model.family is Family.YOLOX else _YOLOV7_OUTPUTS
     copied = by_class = 0
     fresh: list[str] = []
     for name, value in state.items():
@@ -90,8 +85,8 @@ def transfer(
                 value.fill_(0.0 if ".ia." in name else 1.0)
             if not _IGNORED.search(name):
                 fresh.append(name)
-        elif pattern.match(name) and not same_classes:
-            _copy_classes(given.float(), value, pairs, len(source_names), model)
+        elif rules.class_tensors.match(name) and not same_classes:
+            rules.copy_classes(given.float(), value, pairs, len(source_names), model.num_classes)
             by_class += 1
         elif given.shape == value.shape:
             if not name.endswith((".anchors", ".anchor_grid")):
@@ -106,52 +101,3 @@ def transfer(
         )
     shared = tuple(class_names[own] for own, _ in pairs)
     return TransferReport(copied, by_class, tuple(fresh), shared)
-
-
-def _head_index(state: Mapping[str, Tensor]) -> str | None:
-    """Number of YOLOv7's detection layer, the only one with ``m.0``."""
-    for name in state:
-        found = _HEAD.match(name)
-        if found:
-            return found[1]
-    return None
-
-
-def _with_head_at(
-    source: Mapping[str, Tensor], state: Mapping[str, Tensor]
-) -> Mapping[str, Tensor]:
-    """*source* with its detection layer under the number that *state* has.
-
-    P6 training forms have auxiliary layers in front of it, deploy forms have not.
-    """
-    old, new = _head_index(source), _head_index(state)
-    if old is None or new is None or old == new:
-        return source
-    prefix = f"model.{old}."
-    return {
-        f"model.{new}.{name[len(prefix) :]}" if name.startswith(prefix) else name: value
-        for name, value in source.items()
-    }
-
-
-def _copy_classes(
-    given: Tensor,
-    value: Tensor,
-    pairs: Iterable[tuple[int, int]],
-    source_classes: int,
-    model: Detector,
-) -> None:
-    """Copy rows of prediction tensors: of common classes, and YOLOv7's box and objectness."""
-    if model.family is Family.YOLOX:
-        for own, other in pairs:
-            value[own] = given[other]
-        return
-    axis = 1 if value.ndim == 4 and value.shape[0] == 1 and value.shape[1] > 1 else 0
-    rows = value.movedim(axis, 0)
-    source = given.movedim(axis, 0)
-    anchors = rows.shape[0] // (5 + model.num_classes)
-    own_rows = rows.unflatten(0, (anchors, 5 + model.num_classes))
-    source_rows = source.unflatten(0, (anchors, 5 + source_classes))
-    own_rows[:, :5] = source_rows[:, :5]
-    for own, other in pairs:
-        own_rows[:, 5 + own] = source_rows[:, 5 + other]

@@ -21,8 +21,9 @@ from edgeyolo.data.augment_color import HsvGains, HsvOffsets, add_hsv, multiply_
 from edgeyolo.data.augment_geometry import AffineDraws, PerspectiveDraws, affine, perspective
 from edgeyolo.data.augment_mosaic import quarter_place
 from edgeyolo.data.augment_yolox import finished
-from edgeyolo.data.batches import images_tensor, yolox_targets
+from edgeyolo.data.batches import images_tensor
 from edgeyolo.data.sample import Sample
+from edgeyolo.data.yolox_batches import yolox_targets
 from edgeyolo.spec import ColorOrder
 
 
