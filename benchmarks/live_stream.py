@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 import edgeyolo
 from edgeyolo.sources import SourceOptions
+from edgeyolo.stream import StageTimes
 
 
 class SlowedSession:
@@ -48,10 +49,15 @@ class SlowedSession:
 
 @dataclass(frozen=True)
 class LiveReport:
-    """Ages in milliseconds of every frame, what happened around the restart, and how it ended."""
+    """Ages in milliseconds of every frame, what happened around the restart, and how it ended.
+
+    *oldest* are the stages of the frame that was oldest when it was handed over: *waiting* is our
+    queue, *prepare* and *finish* the CPU. What its true age has beyond them aged before ``read``.
+    """
 
     true_ages_ms: tuple[float, ...]
     reported_ages_ms: tuple[float, ...]
+    oldest: StageTimes | None
     dropped: int
     frames_before_restart: int
     frames_after_restart: int
@@ -93,12 +99,15 @@ def watch(predictor: edgeyolo.Predictor, seconds: float, fps: float, down_s: flo
     camera = Camera(port, fps, seconds, down_s)
     camera.start()
     options = SourceOptions(timeout_s=15.0, reconnect_s=down_s + 7)
+    oldest: StageTimes | None = None
     end = "no error"
     try:
         for result in predictor.stream(f"http://127.0.0.1:{port}/", options=options):
             seen_s.append(time.monotonic())
             true_ages.append(seen_s[-1] * 1e3 - read_stamp(result.frame_bgr))
             reported_ages.append(result.frame_age_ms)
+            if true_ages[-1] == max(true_ages):
+                oldest = result.stages_ms
             dropped = result.dropped
     except edgeyolo.EdgeYoloError as error:
         # Once the camera has died for good.
@@ -108,6 +117,7 @@ def watch(predictor: edgeyolo.Predictor, seconds: float, fps: float, down_s: flo
     return LiveReport(
         true_ages_ms=tuple(true_ages),
         reported_ages_ms=tuple(reported_ages),
+        oldest=oldest,
         dropped=dropped,
         frames_before_restart=before,
         frames_after_restart=len(seen_s) - before,
@@ -136,6 +146,9 @@ def main() -> None:
         f"true frame age ms: p50 {p50:.0f}  p95 {p95:.0f}  p99 {p99:.0f}  max {ages_ms.max():.0f}"
     )
     print(f"reported age ms:   max {max(report.reported_ages_ms):.0f}")
+    if report.oldest is not None:
+        stages = report.oldest._asdict().items()
+        print(f"oldest frame ms:   {', '.join(f'{name} {ms:.0f}' for name, ms in stages)}")
     print(
         f"camera killed after {report.frames_before_restart} frames; resumed after "
         f"{report.pause_s:.1f} s (down 3 s), {report.frames_after_restart} frames more"
