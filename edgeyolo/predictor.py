@@ -329,7 +329,7 @@ class Predictor:
         """Whether a stream is open; then the session belongs to its thread."""
         return self._abandon_stream is not None
 
-    def begin_stream(self, abandon: Callable[[], None]) -> None:
+    def _begin_stream(self, abandon: Callable[[], None]) -> None:
         """For :class:`~edgeyolo.stream.Stream`: it uses the session from here on.
 
         Args:
@@ -337,7 +337,7 @@ class Predictor:
         """
         self._abandon_stream = abandon
 
-    def end_stream(self) -> None:
+    def _end_stream(self) -> None:
         """For :class:`~edgeyolo.stream.Stream`: it does not touch the session any more."""
         self._abandon_stream = None
 

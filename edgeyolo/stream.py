@@ -220,7 +220,7 @@ class _Pipeline:
         ]
 
     def start(self) -> None:
-        self._predictor.begin_stream(self.abandon)
+        self._predictor._begin_stream(self.abandon)
         for thread in (*self._captures, self._driver):
             thread.start()
 
@@ -236,7 +236,7 @@ class _Pipeline:
             if thread is not threading.current_thread():
                 # OpenCV may sit in a read until its own timeout; the thread ends by itself then.
                 thread.join(timeout=2.0)
-        self._predictor.end_stream()
+        self._predictor._end_stream()
 
     def abandon(self) -> None:
         """Stop because the predictor is being closed; the iteration says so."""

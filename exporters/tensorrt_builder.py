@@ -202,7 +202,7 @@ def _set_batch(builder: Any, network: Any, config: Any, batch: BatchRange | None
         raise UnsupportedError(f"only the batch may be dynamic, {tensor.name} is {(first, *rest)}")
     if first >= 0 and batch is not None:
         raise UnsupportedError(
-            f"the network was exported for exactly {first} pictures per call, not for {batch}; "
+            f"the network was exported for a batch of exactly {first}, not for {batch}; "
             "leave out --batch, or export it again with --dynamic-batch"
         )
     if batch is None:

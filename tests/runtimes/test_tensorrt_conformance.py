@@ -230,7 +230,7 @@ def test_a_batch_that_does_not_fit_the_network_is_refused(version: str) -> None:
             trt, tiny_detector(None).SerializeToString(), BuildOptions(precision=Precision.FP32)
         )
     with pytest.raises(
-        UnsupportedError, match=r"exactly 1 pictures per call, not for 1:2:4; .*--dynamic-batch"
+        UnsupportedError, match=r"a batch of exactly 1, not for 1:2:4; .*--dynamic-batch"
     ):
         build_engine(
             trt,
