@@ -8,7 +8,7 @@ processes: rank r of w takes its slice of each global batch.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 import cv2
@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from edgeyolo.data.batch_formats import BATCH_FORMATS
 from edgeyolo.data.sample import Sample
 from edgeyolo.data.sample_source import SampleSource
-from edgeyolo.errors import DatasetError
+from edgeyolo.errors import DatasetError, EdgeYoloError, TrainingError, one_line
 from edgeyolo.spec import ColorOrder, Family
 
 _REPLACEMENTS = 10
@@ -57,6 +57,10 @@ class Batch:
     targets: torch.Tensor
     unreadable: tuple[str, ...] = ()
 
+    def pin_memory(self) -> Batch:
+        """The same in memory that a GPU fetches from without waiting (called by the loader)."""
+        return replace(self, images=self.images.pin_memory(), targets=self.targets.pin_memory())
+
 
 class _Key(NamedTuple):
     """What one sample depends on."""
@@ -80,6 +84,7 @@ class TrainingBatches:
         workers: Processes that prepare batches; 0 prepares in this one.
         rank: This process among *world*.
         world: Processes that train together; a global batch has batch_size * world pictures.
+        pin_memory: Whether batches are for a GPU.
     """
 
     def __init__(
@@ -94,11 +99,12 @@ class TrainingBatches:
         workers: int = 0,
         rank: int = 0,
         world: int = 1,
+        pin_memory: bool = False,
     ) -> None:
         if batch_size < 1 or not 0 <= rank < world:
             raise ValueError(f"batch_size {batch_size}, rank {rank} of {world} make no sense")
         self._order = _EpochOrder(len(source), batch_size, seed, rank, world)
-        self._loader: DataLoader[_Prepared] = DataLoader(
+        self._loader: DataLoader[_Prepared | _Failure] = DataLoader(
             _Samples(source, augmentation, input_hw, seed),
             batch_sampler=self._order,
             num_workers=workers,
@@ -106,6 +112,7 @@ class TrainingBatches:
             worker_init_fn=_start_worker,
             persistent_workers=workers > 0,
             prefetch_factor=3 if workers else None,
+            pin_memory=pin_memory,
             # The RAM cache is inherited by fork.
             multiprocessing_context="fork" if workers else None,
         )
@@ -121,11 +128,30 @@ class TrainingBatches:
             epoch: From 0; decides order and draws.
             start: First batch wanted (to resume within an epoch).
             closing: Use the augmentation of the last epochs.
+
+        Raises:
+            DatasetError: Ten pictures in a row are unreadable.
+            OutputError: The picture cache cannot be written.
+            TrainingError: A batch could not be made for another reason, or a worker has died.
         """
         self._order.epoch, self._order.start, self._order.closing = epoch, start, closing
-        # The collate function makes batches of the samples; the loader's type cannot say so.
-        batches: Iterator[Batch] = iter(self._loader)
-        return batches
+        return self._batches()
+
+    def _batches(self) -> Iterator[Batch]:
+        try:
+            # The collate function makes batches of the samples; the loader's type cannot say so.
+            prepared: Iterator[Batch | _Failure] = iter(self._loader)
+            for batch in prepared:
+                if isinstance(batch, _Failure):
+                    raise batch.kind(batch.text)
+                yield batch
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise TrainingError(
+                f"a worker that prepares batches has died ({one_line(error, limit=160)}); where "
+                "memory was short, use fewer --workers, or --cache none"
+            ) from error
 
 
 def epoch_order(count: int, needed: int, seed: int, epoch: int) -> NDArray[np.int64]:
@@ -162,7 +188,19 @@ class _Prepared(NamedTuple):
     unreadable: tuple[str, ...]
 
 
-class _Samples(Dataset[_Prepared]):
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """Why a sample could not be made.
+
+    It travels in the sample's place: the loader would hand an exception on with the worker's
+    traceback as its text.
+    """
+
+    kind: type[EdgeYoloError]
+    text: str
+
+
+class _Samples(Dataset["_Prepared | _Failure"]):
     def __init__(
         self,
         source: SampleSource,
@@ -178,8 +216,20 @@ class _Samples(Dataset[_Prepared]):
     def __len__(self) -> int:
         return len(self._source)
 
-    def __getitem__(self, key: _Key) -> _Prepared:
+    def __getitem__(self, key: _Key) -> _Prepared | _Failure:
         """The sample of *key*; one that cannot be read is replaced by the next picture."""
+        try:
+            return self._prepared(key)
+        except EdgeYoloError as error:
+            return _Failure(type(error), str(error))
+        except Exception as error:  # noqa: BLE001 - raised again by the main process
+            text = f"{type(error).__name__}: {one_line(error)}"
+            return _Failure(
+                TrainingError,
+                f"a batch of epoch {key.epoch} cannot be made of picture {key.picture}: {text}",
+            )
+
+    def _prepared(self, key: _Key) -> _Prepared:
         messages: list[str] = []
         for attempt in range(_REPLACEMENTS):
             index = (key.picture + attempt) % len(self._source)
@@ -202,7 +252,11 @@ class _Collate:
     def __init__(self, family: Family) -> None:
         self._family = family
 
-    def __call__(self, prepared: list[_Prepared]) -> Batch:
+    def __call__(self, made: list[_Prepared | _Failure]) -> Batch | _Failure:
+        for item in made:
+            if isinstance(item, _Failure):
+                return item
+        prepared = [item for item in made if isinstance(item, _Prepared)]
         samples = [item.sample for item in prepared]
         unreadable = tuple(message for item in prepared for message in item.unreadable)
         form = BATCH_FORMATS[self._family]

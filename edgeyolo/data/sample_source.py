@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edgeyolo.data.dataset import DetectionDataset, LabeledPicture
 from edgeyolo.data.pictures import read_picture
 from edgeyolo.data.sample import Picture, Sample, fitted_hw, resized
-from edgeyolo.errors import DatasetError
+from edgeyolo.errors import DatasetError, OutputError
 
 
 class CacheMode(str, Enum):
@@ -55,6 +55,7 @@ class DatasetSource:
 
     Raises:
         DatasetError: The RAM cache would not fit into memory.
+        OutputError: The folder of the disk cache cannot be made.
     """
 
     def __init__(
@@ -72,7 +73,10 @@ class DatasetSource:
         self._memory = _SharedPictures(dataset, input_hw) if cache is CacheMode.RAM else None
         self._folder = cache_folder if cache is CacheMode.DISK else None
         if self._folder is not None:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise _cannot_cache(self._folder, error) from error
 
     def __len__(self) -> int:
         return len(self._dataset)
@@ -123,10 +127,23 @@ class DatasetSource:
         frame = self._decoded(index)
         # Several workers may write the same picture; each renames a whole file of its own.
         temporary = file.with_suffix(f".{os.getpid()}.part")
-        with temporary.open("wb") as handle:
-            np.save(handle, frame)
-        temporary.replace(file)
+        try:
+            with temporary.open("wb") as handle:
+                np.save(handle, frame)
+            temporary.replace(file)
+        except OSError as error:
+            raise _cannot_cache(self._folder, error) from error
+        finally:
+            temporary.unlink(missing_ok=True)
         return frame
+
+
+def _cannot_cache(folder: Path, error: OSError) -> OutputError:
+    # numpy reports a disk that is full as a number of items without an errno.
+    reason = error.strerror or "No space left on device"
+    return OutputError(
+        f"cannot write the picture cache {folder}: {reason}; use --cache none or --cache ram"
+    )
 
 
 def _cache_key(picture: LabeledPicture, input_hw: tuple[int, int]) -> str:
