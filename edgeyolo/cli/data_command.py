@@ -29,7 +29,9 @@ _names = click.option("--names", type=options.FILE, help="Class names of bare YO
 @_images
 @_split
 @_names
-@click.option("--fast", is_flag=True, help="Do not decode the pictures.")
+@click.option(
+    "--fast", is_flag=True, help="Do not decode the pictures: damage inside them is not seen."
+)
 @click.option(
     "--examples",
     type=click.IntRange(1),

@@ -39,12 +39,14 @@ class CheckReport:
         problems: Everything found, reader's problems first.
         boxes_per_class: (C,) int64.
         size_counts: Boxes of COCO's small, medium and large areas.
+        decoded: Whether every picture was decoded; else files were only seen to be whole.
     """
 
     dataset: DetectionDataset
     problems: tuple[Problem, ...]
     boxes_per_class: NDArray[np.int64]
     size_counts: tuple[int, int, int]
+    decoded: bool = True
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -55,14 +57,16 @@ class CheckReport:
         """The report that people read: totals, then each kind with its first examples."""
         names = self.dataset.class_names
         small, medium, large = self.size_counts
+        kind_of = "usable pictures" if self.decoded else "pictures (not decoded)"
         lines = [
             self.dataset.name,
-            f"  {len(self.dataset)} usable pictures, {sum(self.size_counts)} boxes "
+            f"  {len(self.dataset)} {kind_of}, {sum(self.size_counts)} boxes "
             f"({small} small, {medium} medium, {large} large), {len(names)} classes",
         ]
         counts = count_problems(self.problems)
         if not counts:
-            return "\n".join([*lines, "  no problems"])
+            unseen = "" if self.decoded else " seen; damage inside a picture shows without --fast"
+            return "\n".join([*lines, f"  no problems{unseen}"])
         for kind, count in counts.items():
             level = "error" if kind.is_error else "warning"
             lines.append(f"  {level}: {kind.value} ({count})")
@@ -77,6 +81,7 @@ class CheckReport:
         return {
             "dataset": self.dataset.name,
             "pictures": len(self.dataset),
+            "decoded": self.decoded,
             "boxes": sum(self.size_counts),
             "boxes_per_class": dict(
                 zip(self.dataset.class_names, self.boxes_per_class.tolist(), strict=True)
@@ -126,7 +131,7 @@ def check_dataset(
         for name, count in zip(dataset.class_names, boxes_per_class.tolist(), strict=True)
         if count == 0
     ]
-    return CheckReport(kept, tuple(problems), boxes_per_class, _size_counts(kept))
+    return CheckReport(kept, tuple(problems), boxes_per_class, _size_counts(kept), decode)
 
 
 def usable_dataset(
