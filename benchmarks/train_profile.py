@@ -135,7 +135,7 @@ def main() -> None:
         trainer = ProfiledTrainer(
             model,
             plan,
-            batches_for(request, plan, dataset, Ranks()),
+            batches_for(request, plan, dataset, Ranks(), device),
             device=device,
             observer=timer,
         )

@@ -27,7 +27,13 @@ from contextlib import contextmanager
 
 
 class EdgeYoloError(Exception):
-    """Base of all errors that the command line shows as one line with exit status 1."""
+    """Base of all errors that the command line shows as one line with exit status 1.
+
+    Attributes:
+        told: Another process of the same job has shown it already.
+    """
+
+    told = False
 
 
 class CheckpointError(EdgeYoloError):

@@ -101,6 +101,8 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except EdgeYoloError as error:
+        if error.told:
+            sys.exit(1)
         _fail(one_line(error, limit=1000), 1)
     except ValueError as error:
         # An argument that only the library can judge: an input size that the network cannot

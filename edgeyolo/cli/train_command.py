@@ -11,6 +11,16 @@ from edgeyolo.cli import options
 
 _PRECISIONS = click.Choice(["fp32", "bf16", "fp16"])
 _CACHES = click.Choice(["none", "ram", "disk"])
+# What may be given beside --resume.
+_CHANGEABLE = {
+    "settings": "--set",
+    "precision": "--precision",
+    "device": "--device",
+    "workers": "--workers",
+    "cache": "--cache",
+    "checkpoint_interval": "--checkpoint-interval",
+    "no_tensorboard": "--no-tensorboard",
+}
 
 
 @click.command()
@@ -61,8 +71,13 @@ _CACHES = click.Choice(["none", "ram", "disk"])
     metavar="KEY=VALUE",
     help="Change a hyper-parameter; --help-config lists them; repeatable.",
 )
-@click.option("--output", type=options.NEW_PATH, help="Run folder; must be new.")
-@click.option("--resume", "run", type=options.FOLDER, help="Continue the run in this folder.")
+@click.option("--output", type=options.NEW_PATH, help="Run folder; new, or without any checkpoint.")
+@click.option(
+    "--resume",
+    "run",
+    type=options.NEW_PATH,
+    help="Continue the run in this folder; a few other options may change it.",
+)
 @click.option(
     "--seed",
     type=click.IntRange(0, 2**32 - 1),
@@ -138,13 +153,26 @@ def command(
     edgeyolo export.
     """
     from edgeyolo.data.sample_source import CacheMode
+    from edgeyolo.training.continuation import Changes
     from edgeyolo.training.plan import MixedPrecision
     from edgeyolo.training.request import TrainingRequest
     from edgeyolo.training.session import resume, train
 
     if run is not None:
-        _refuse_others_than_resume()
-        _print(resume(run), as_json)
+        given = _given_beside_resume()
+        try:
+            changes = Changes(
+                settings=settings,
+                precision=MixedPrecision(precision) if "precision" in given else None,
+                device=device if "device" in given else None,
+                workers=workers if "workers" in given else None,
+                cache=CacheMode(cache) if "cache" in given else None,
+                checkpoint_interval=checkpoint_interval if "checkpoint_interval" in given else None,
+                tensorboard=False if no_tensorboard else None,
+            )
+        except ValueError as error:
+            raise click.UsageError(str(error)) from error
+        _print(resume(run, changes), as_json)
         return
     if model is None:
         raise click.UsageError("name a MODEL, such as yolox-nano")
@@ -185,19 +213,23 @@ def command(
     _print(train(request), as_json)
 
 
-def _refuse_others_than_resume() -> None:
-    """A run keeps what it was started with: nothing given beside --resume is passed over."""
+def _given_beside_resume() -> set[str]:
+    """What else the command line names; nothing that a run cannot change is passed over."""
     context = click.get_current_context()
-    given = [
-        parameter.opts[0]
+    given = {
+        parameter.name or "": parameter.opts[0]
         for parameter in context.command.params
         if parameter.name not in ("run", "as_json")
         and context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
-    ]
-    if given:
+    }
+    kept = [option for name, option in given.items() if name not in _CHANGEABLE]
+    if kept:
         raise click.UsageError(
-            f"--resume takes everything from the run: leave out {', '.join(given)}"
+            f"a run that is continued keeps {', '.join(kept)}: leave that out; what may change: "
+            f"{', '.join(_CHANGEABLE.values())} (for anything else start a new run with "
+            "--weights RUN/last.pt)"
         )
+    return set(given)
 
 
 def _print_config(recipe: object, as_json: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -12,9 +12,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from edgeyolo.errors import TrainingError
+from edgeyolo.errors import EdgeYoloError, TrainingError, one_line
 
 _Model = TypeVar("_Model", bound=nn.Module)
+_Result = TypeVar("_Result")
+# What a person can mend; anything else is a bug or a lost machine and ends its process at once.
+_MENDABLE = (EdgeYoloError, ValueError, OSError, MemoryError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +47,6 @@ class Ranks:
         dist.all_reduce(total)
         return total
 
-    def barrier(self) -> None:
-        """Wait for all processes."""
-        if self.count > 1:
-            dist.barrier()
-
     def gather(self, value: Any) -> list[Any]:
         """The (picklable) *value* of every process, in rank order, on every process."""
         if self.count == 1:
@@ -65,10 +63,55 @@ class Ranks:
         dist.broadcast_object_list(box, src=0)
         return box[0]
 
+    def on_first(self, work: Callable[[], _Result]) -> _Result:
+        """What *work* returns (picklable) on the first process, on every process.
+
+        An error of it is raised on every process.
+        """
+        value: _Result | None = None
+        with self.together():
+            if self.first:
+                value = work()
+        result: _Result = self.from_first(value)
+        return result
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Raise an error that any process meets in this block on all of them; shown once.
+
+        Where the block communicates, all processes must fail at the same place or none.
+        """
+        if self.count == 1:
+            yield
+            return
+        own: Exception | None = None
+        try:
+            yield
+        except _MENDABLE as error:
+            own = error
+        reports = self.gather(None if own is None else _report(own))
+        failed = next((rank for rank, report in enumerate(reports) if report is not None), None)
+        if failed is None:
+            return
+        if own is not None and failed == self.rank:
+            raise own
+        kind, text = reports[failed]
+        told = kind(text)
+        told.told = True
+        raise told
+
+
+def _report(error: Exception) -> tuple[type[EdgeYoloError], str]:
+    if isinstance(error, EdgeYoloError):
+        return type(error), str(error)
+    return TrainingError, one_line(error)
+
 
 @contextmanager
-def joined_ranks(device: torch.device) -> Iterator[Ranks]:
+def joined_ranks() -> Iterator[Ranks]:
     """The processes that torchrun started, or this one alone.
+
+    Tensors on GPUs travel by NCCL, tensors and records on CPUs by gloo.
 
     Raises:
         TrainingError: torchrun's variables are there but the processes cannot meet.
@@ -79,15 +122,29 @@ def joined_ranks(device: torch.device) -> Iterator[Ranks]:
     if dist.is_initialized():
         yield Ranks(dist.get_rank(), dist.get_world_size(), int(os.environ.get("LOCAL_RANK", "0")))
         return
-    backend = "nccl" if device.type == "cuda" else "gloo"
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     try:
         dist.init_process_group(backend)
     except (ValueError, RuntimeError) as error:
         raise TrainingError(f"processes started by torchrun cannot meet: {error}") from error
     try:
         yield Ranks(dist.get_rank(), dist.get_world_size(), int(os.environ["LOCAL_RANK"]))
+    except RuntimeError as error:
+        if not _is_lost_process(error):
+            raise
+        raise TrainingError(
+            "another process of this training has ended; its own message says why "
+            f"({one_line(error, limit=120)})"
+        ) from error
     finally:
         dist.destroy_process_group()
+
+
+def _is_lost_process(error: RuntimeError) -> bool:
+    if isinstance(error, dist.DistError):
+        return True
+    # gloo has no class of its own: "[.../gloo/transport/tcp/pair.cc:...] Connection closed by peer"
+    return "gloo" in str(error) or "by peer" in str(error)
 
 
 class _SumOverRanks(torch.autograd.Function):

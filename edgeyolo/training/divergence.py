@@ -61,9 +61,9 @@ class DivergenceGuard:
         """Raise :class:`TrainingError` with *reason*, the last bad batch and what to do."""
         rate = "lr_per_picture" if isinstance(self._plan.recipe, YoloxRecipe) else "lr"
         raise TrainingError(
-            f"{reason}{self._last}; lower the learning rate (--set {rate}=...), clip gradients "
-            f"(--set clip_norm=10) or use --precision bf16 or fp32; checkpoints written before "
-            f"are untouched"
+            f"{reason}{self._last}; go on from the last checkpoint, which is untouched, with "
+            f"--resume RUN and a lower learning rate (--set {rate}=...), clipped gradients "
+            f"(--set clip_norm=10) or --precision bf16 or fp32"
         )
 
     @torch.no_grad()

@@ -25,6 +25,7 @@ from edgeyolo.errors import TrainingError
 from edgeyolo.models.detector import Detector
 from edgeyolo.spec import Family
 from edgeyolo.training.batch_source import BatchSource, on_device
+from edgeyolo.training.common_state import average_gradients, average_statistics, share_weights
 from edgeyolo.training.distributed import Ranks, synchronized
 from edgeyolo.training.divergence import DivergenceGuard, repair_statistics
 from edgeyolo.training.ema import MovingAverage
@@ -76,7 +77,7 @@ class Observer(Protocol):
         """After each epoch and its evaluation; *trainer* can be saved now."""
 
     def within_epoch(self, trainer: Trainer) -> None:
-        """Every ``checkpoint_interval`` iterations; *trainer* can be saved now."""
+        """Every ``checkpoint_interval`` iterations, before evaluations; *trainer* can be saved."""
 
 
 @dataclass
@@ -145,7 +146,9 @@ class Trainer:
         self._evaluate = evaluate
         self._observer = observer
         self._guard = DivergenceGuard(plan, self.ranks)
+        self._settled = True
         self.model = model.to(device)
+        share_weights(self.model, self.ranks)
         self._freeze()
         self.average = MovingAverage(self.model, plan.recipe.ema_decay)
         if self.ranks.count > 1 and plan.recipe.sync_batch_norm:
@@ -195,6 +198,7 @@ class Trainer:
         for batch in batches:
             fetched = time.perf_counter()
             clock.waiting += fetched - started
+            self._settled = False
             log = self._train_batch(batch)
             place.batch += 1
             clock.pictures += len(batch.images) * self.ranks.count
@@ -205,8 +209,7 @@ class Trainer:
                 self._observer.iteration(log._replace(pictures_per_second=clock.pictures / spent))
                 interval = self.plan.checkpoint_interval
                 if interval and place.batch % interval == 0 and place.batch < len(self.source):
-                    self._check_state()
-                    self._observer.within_epoch(self)
+                    self._save()
                 started = time.perf_counter()
         if place.batch != len(self.source):
             raise TrainingError(
@@ -315,26 +318,52 @@ class Trainer:
         )
 
     def _finish_epoch(self, clock: _Clock) -> None:
-        place, plan = self.position, self.plan
-        batches = place.sums.pop("batches", 0.0)
-        if not batches:
+        place = self.position
+        if not place.sums.get("batches"):
             self._guard.give_up(f"no batch of epoch {place.epoch} had a finite loss and gradient")
-        self._check_state()
+        evaluating = self._evaluate if self.plan.evaluates_after(place.epoch) else None
+        if evaluating is not None:
+            # First, so that nothing that evaluation meets costs the epoch.
+            self._save()
+        else:
+            self._settle()
+            self._check_state()
+        batches = place.sums.pop("batches")
         row = {"epoch": float(place.epoch), "lr": self.optimizer.param_groups[1]["lr"]}
         row |= {f"loss/{name}": value / batches for name, value in place.sums.items()}
-        spent = max(clock.waiting + clock.computing, 1e-9)
-        row["pictures_per_second"] = clock.pictures / spent
-        row["compute_share"] = clock.computing / spent
+        if clock.pictures:  # none where a resumed training only has to evaluate
+            spent = clock.waiting + clock.computing
+            row["pictures_per_second"] = clock.pictures / spent
+            row["compute_share"] = clock.computing / spent
         best = False
-        if self._evaluate is not None and plan.evaluates_after(place.epoch):
-            accuracy = self._evaluate(self.average.model)
+        if evaluating is not None:
+            accuracy = evaluating(self.average.model)
             row |= {"ap": accuracy.ap, "ap50": accuracy.ap50}
             best = self._judge(accuracy)
         place.history.append(row)
         place.sums = {}
         place.epoch, place.batch = place.epoch + 1, 0
         if self._observer is not None:
-            self._observer.epoch(self, row, best=best)
+            with self.ranks.together():
+                self._observer.epoch(self, row, best=best)
+
+    def _save(self) -> None:
+        """Let the observer save; a full disk of one process ends all of them."""
+        self._settle()
+        self._check_state()
+        if self._observer is not None:
+            with self.ranks.together():
+                self._observer.within_epoch(self)
+
+    def _settle(self) -> None:
+        """Make the state of all processes one, once after each batch at most."""
+        if self._settled:
+            return
+        self._settled = True
+        average_gradients(self._trained(), self.ranks)
+        if not self.plan.recipe.sync_batch_norm:
+            average_statistics(self.model, self.ranks)
+            average_statistics(self.average.model, self.ranks)
 
     def _judge(self, accuracy: Accuracy) -> bool:
         place = self.position

@@ -15,7 +15,7 @@ from edgeyolo.data.bad_labels import judge_labels
 from edgeyolo.data.batch_formats import BATCH_FORMATS
 from edgeyolo.data.batches import TrainingBatches
 from edgeyolo.data.checking import usable_dataset
-from edgeyolo.data.dataset import DetectionDataset
+from edgeyolo.data.dataset import DetectionDataset, ProblemKind
 from edgeyolo.data.labels import has_split, read_dataset
 from edgeyolo.data.sample_source import CacheMode, DatasetSource
 from edgeyolo.errors import TrainingError
@@ -43,6 +43,14 @@ from edgeyolo.training.transfer import transfer
 from edgeyolo.training.yolov7_loss import Assignment
 
 Say = Callable[[str], None]
+# Problems of a whole picture, of which the first are named at the start.
+_PICTURE_LOST = (
+    ProblemKind.MISSING_PICTURE,
+    ProblemKind.UNREADABLE_PICTURE,
+    ProblemKind.TRUNCATED_PICTURE,
+    ProblemKind.SIZE_MISMATCH,
+)
+_SHOWN = 5
 # Pictures on which the batch norms of folded weights are measured.
 _STATISTICS_PICTURES = 128
 
@@ -62,7 +70,8 @@ def datasets(
     found = read_dataset(
         data, images=_path(request.images), class_names=request.names, split=request.split
     )
-    training = _checked(found, say)
+    # Training pictures that cannot be decoded are replaced on the way; these are many.
+    training = _checked(found, say, decode=False)
     validation = None
     evaluated = Path(request.val) if request.val is not None else data
     if request.val is not None or has_split(data, request.val_split):
@@ -74,7 +83,7 @@ def datasets(
             class_names=training.class_names,
             split=request.val_split,
         )
-        validation = _checked(found, say)
+        validation = _checked(found, say, decode=True)
         left_out = judge_labels(validation, evaluated, skip=request.skip_bad_labels)
         if left_out:
             say(f"{validation.name}: left out of the evaluation: {left_out}")
@@ -97,19 +106,28 @@ def _path(text: str | None) -> Path | None:
     return None if text is None else Path(text)
 
 
-def _checked(dataset: DetectionDataset, say: Say) -> DetectionDataset:
-    report = usable_dataset(dataset, decode=False)
+def _checked(dataset: DetectionDataset, say: Say, *, decode: bool) -> DetectionDataset:
+    report = usable_dataset(dataset, decode=decode)
     usable = report.dataset
     say(f"{usable.name}: {len(usable)} pictures, {usable.num_boxes} objects")
+    lost = [problem for problem in report.problems if problem.kind in _PICTURE_LOST]
+    for problem in lost[:_SHOWN]:
+        say(f"left out: {problem.kind.value}: {problem}")
+    if len(lost) > _SHOWN:
+        say(f"left out: {len(lost) - _SHOWN} more pictures")
     if report.problems:
         say(f"{usable.name}: {len(report.problems)} remarks; see: edgeyolo data check")
     return replace(usable, problems=report.problems)
 
 
 def batches_for(
-    request: TrainingRequest, plan: TrainingPlan, dataset: DetectionDataset, ranks: Ranks
+    request: TrainingRequest,
+    plan: TrainingPlan,
+    dataset: DetectionDataset,
+    ranks: Ranks,
+    device: torch.device,
 ) -> TrainingBatches:
-    """This process's batches."""
+    """This process's batches, made for *device*."""
     folder = Path(request.output) / CACHE if request.cache is CacheMode.DISK else None
     source = DatasetSource(dataset, plan.input_hw, cache=request.cache, cache_folder=folder)
     return TrainingBatches(
@@ -122,6 +140,7 @@ def batches_for(
         workers=request.workers,
         rank=ranks.rank,
         world=ranks.count,
+        pin_memory=device.type == "cuda",
     )
 
 

@@ -60,7 +60,8 @@ class ProgressLine:
         if "ap" in row:
             text += f"  AP {row['ap']:.4f}  AP50 {row['ap50']:.4f}"
             text += "  (best)" if best else ""
-        text += f"  {row['pictures_per_second']:.1f} pictures/s"
+        if "pictures_per_second" in row:
+            text += f"  {row['pictures_per_second']:.1f} pictures/s"
         self._stream.write(f"{self._fresh()}{text}\n")
         self._stream.flush()
 

@@ -20,6 +20,7 @@ def training_state(trainer: Trainer) -> dict[str, Any]:
         "scaler": trainer.scaler.state_dict(),
         "average_updates": trainer.average.updates,
         # Gradients that wait for more batches before a step.
+        # With several processes they are the mean over all of them (common_state.py).
         "gradients": {
             name: parameter.grad
             for name, parameter in trainer.model.named_parameters()
@@ -44,7 +45,8 @@ def restore(trainer: Trainer, average: Mapping[str, Tensor], state: Mapping[str,
         trainer.model.load_state_dict(state["model"])
         trainer.average.load(dict(average), int(state["average_updates"]))
         trainer.optimizer.load_state_dict(state["optimizer"])
-        trainer.scaler.load_state_dict(state["scaler"])
+        if state["scaler"]:  # empty where the precision has been changed since
+            trainer.scaler.load_state_dict(state["scaler"])
         trainer.position = Position(**state["position"])
         parameters = dict(trainer.model.named_parameters())
         for name, gradient in state["gradients"].items():

@@ -28,18 +28,38 @@ from edgeyolo.training.progress import ProgressLine
 LAST = "last.pt"
 BEST = "best.pt"
 CACHE = "cache"
+CONFIG = "config.json"
+ENVIRONMENT = "environment.json"
+_LOG, _CURVES, _BOARD = "log.csv", "curves.png", "tensorboard"
+# What a run leaves that ended before its first checkpoint, which another may replace.
+_BEFORE_CHECKPOINT = frozenset({CACHE, CONFIG, ENVIRONMENT, _BOARD})
 SaveCheckpoint = Callable[[Trainer, Path], None]
 
 
 def check_new_run(folder: Path) -> None:
-    """Raise :class:`OutputError` unless *folder* can be a new run's (it may hold a cache)."""
+    """Raise :class:`OutputError` unless *folder* can be a new run's.
+
+    A cache may be there, and what is left of a run that ended before its first checkpoint.
+    """
     if folder.exists() and (
-        not folder.is_dir() or any(path.name != CACHE for path in folder.iterdir())
+        not folder.is_dir()
+        or any(
+            path.name not in _BEFORE_CHECKPOINT and not _is_remnant(path)
+            for path in folder.iterdir()
+        )
     ):
         raise OutputError(
             f"{folder} exists; continue that run with --resume {folder}, or choose another --output"
         )
-    check_file_target(folder / "config.json")
+    check_file_target(folder / CONFIG)
+
+
+def _is_remnant(path: Path) -> bool:
+    """Whether a killed run was writing this file: ``.last.pt.x7_k2.part``."""
+    name = path.name
+    return name.endswith(".part") and name.startswith(
+        tuple(f".{done}." for done in (LAST, BEST, CONFIG, ENVIRONMENT, _LOG, _CURVES))
+    )
 
 
 def make_run_folder(folder: Path) -> None:
@@ -76,10 +96,13 @@ def _cell(value: float) -> str:
 class RunFolder:
     """Follows a training on the first process: progress, log, checkpoints.
 
+    Nothing is written before the block is entered.
+
     Args:
-        folder: Exists.
+        folder: Made where it is not there.
         epochs: Of the whole training.
         save: Writes a checkpoint of a trainer.
+        files: JSON files to write at the start, by name.
         resumed_at: First epoch of this process, for TensorBoard.
         tensorboard: Whether TensorBoard's files are written.
     """
@@ -90,19 +113,31 @@ class RunFolder:
         *,
         epochs: int,
         save: SaveCheckpoint,
+        files: Mapping[str, Mapping[str, Any]],
         resumed_at: int = 0,
         tensorboard: bool = True,
     ) -> None:
         self.folder = folder
         self._save = save
+        self._files = files
         self._progress = ProgressLine(epochs)
+        self._resumed_at = resumed_at
+        self._open_board: Callable[..., Any] | None = None
         self._board: Any = None
         if tensorboard:
             with needs("tensorboard", extra="train"):
                 from torch.utils.tensorboard import SummaryWriter
-            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=resumed_at)
+            self._open_board = SummaryWriter
 
     def __enter__(self) -> RunFolder:
+        make_run_folder(self.folder)
+        for path in self.folder.iterdir():
+            if _is_remnant(path):
+                path.unlink()
+        for name, content in self._files.items():
+            write_json(self.folder / name, content)
+        if self._open_board is not None:
+            self._board = self._open_board(str(self.folder / _BOARD), purge_step=self._resumed_at)
         return self
 
     def __exit__(
@@ -122,9 +157,9 @@ class RunFolder:
             self._save(trainer, self.folder / BEST)
         # Written last: what it says to be done is done.
         self._save(trainer, self.folder / LAST)
-        write_log(self.folder / "log.csv", trainer.position.history)
+        write_log(self.folder / _LOG, trainer.position.history)
         if "ap" in row or trainer.finished:
-            draw_curves(trainer.position.history, self.folder / "curves.png")
+            draw_curves(trainer.position.history, self.folder / _CURVES)
         if self._board is not None:
             for name, value in row.items():
                 if name != "epoch":

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,27 +13,39 @@ import torch
 
 from edgeyolo.checkpoints.load import load_model
 from edgeyolo.checkpoints.own import read_training_state, save_checkpoint
+from edgeyolo.data.fingerprint import fingerprint
 from edgeyolo.errors import BackendError, TrainingError
 from edgeyolo.evaluation.torch_session import torch_device
 from edgeyolo.models.architecture import Architecture
+from edgeyolo.models.detector import Detector
 from edgeyolo.models.zoo import build_architecture
 from edgeyolo.training.accuracy import evaluator
+from edgeyolo.training.common_state import share_tree
+from edgeyolo.training.continuation import (
+    Changes,
+    DataRecord,
+    SavedRun,
+    change_record,
+    check_same_data,
+    config_of,
+    saved_run,
+)
 from edgeyolo.training.distributed import Ranks, joined_ranks
 from edgeyolo.training.environment import environment
 from edgeyolo.training.loop import Position, Trainer
 from edgeyolo.training.plan import check_values_per_channel
-from edgeyolo.training.preparation import batches_for, datasets, spec_of, starting_model
+from edgeyolo.training.preparation import Say, batches_for, datasets, spec_of, starting_model
 from edgeyolo.training.request import TrainingRequest
 from edgeyolo.training.resumption import restore, training_state
 from edgeyolo.training.run_folder import (
     BEST,
+    CONFIG,
+    ENVIRONMENT,
     LAST,
     RunFolder,
     SaveCheckpoint,
     SilentRank,
     check_new_run,
-    make_run_folder,
-    write_json,
 )
 from edgeyolo.training.settings import as_plain, from_plain
 
@@ -67,31 +79,29 @@ def train(request: TrainingRequest) -> TrainingResult:
         OutputError: The run folder exists or cannot be written.
         ValueError: A wrong setting.
     """
-    return _run(request, resuming=False)
+    with joined_ranks() as ranks:
+        ranks.on_first(lambda: check_new_run(Path(request.output)))
+        return _trained(request, ranks, None)
 
 
-def resume(folder: Path) -> TrainingResult:
+def resume(folder: Path, changes: Changes | None = None) -> TrainingResult:
     """Continue the run in *folder* from its last checkpoint, or from the start if it has none.
 
+    Under torchrun only the first process reads the folder: the others need not see it.
+
+    Args:
+        folder: The run.
+        changes: What to do otherwise from here on; recorded in ``config.json``.
+
     Raises:
-        TrainingError: *folder* is no run.
+        TrainingError: *folder* is no run, or its data set has changed.
+        ValueError: A change that a run cannot take, or a wrong value.
     """
-    path = folder / "config.json"
-    try:
-        config = json.loads(path.read_text("utf-8"))
-        request = from_plain(config["request"], TrainingRequest)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise TrainingError(f"{folder} is not the folder of a run: {path}: {error}") from error
-    return _run(replace(request, output=str(folder)), resuming=True)
-
-
-def _run(request: TrainingRequest, *, resuming: bool) -> TrainingResult:
-    device = chosen_device(request.device)
-    with joined_ranks(device) as ranks:
-        if device.type == "cuda" and ranks.count > 1:
-            device = torch.device("cuda", ranks.local_rank)
-            torch.cuda.set_device(device)
-        return _trained(request, device, ranks, resuming=resuming)
+    with joined_ranks() as ranks:
+        saved = ranks.on_first(lambda: saved_run(folder))
+        with ranks.together():
+            request = (changes or Changes()).applied(saved.request)
+        return _trained(request, ranks, saved)
 
 
 def chosen_device(name: str) -> torch.device:
@@ -111,35 +121,51 @@ def chosen_device(name: str) -> torch.device:
     return device
 
 
-def _trained(
-    request: TrainingRequest, device: torch.device, ranks: Ranks, *, resuming: bool
-) -> TrainingResult:
-    plan, folder = request.plan(), Path(request.output)
-    if request.batch % ranks.count:
-        raise TrainingError(
-            f"a batch of {request.batch} cannot be shared equally by {ranks.count} processes"
-        )
-    together = ranks.count if plan.recipe.sync_batch_norm else 1
-    stride = request.architecture(1).largest_stride
-    check_values_per_channel(plan, request.batch // ranks.count * together, stride)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Start:
+    """What a training begins or goes on with, on the first process.
+
+    Attributes:
+        model: New weights; those of a checkpoint are in *state*.
+        state: Training state, and under ``"average"`` the averaged weights.
+    """
+
+    model: Detector
+    state: dict[str, Any] | None
+
+
+def _trained(request: TrainingRequest, ranks: Ranks, saved: SavedRun | None) -> TrainingResult:
     say = _say if ranks.first else _keep_silent
-    if ranks.first and not resuming:
-        check_new_run(folder)
-    training, validation = datasets(request, say)
-    state = _last_state(folder) if resuming else None
-    source = batches_for(request, plan, training, ranks)
-    if state is None:
-        model = starting_model(request, plan, training, source, say)
-    else:
-        model = build_architecture(from_plain(state["architecture"], Architecture))
-    if ranks.first and not resuming:
-        make_run_folder(folder)
-        write_json(
-            folder / "config.json",
-            {"request": as_plain(request), "recipe": as_plain(plan.recipe)},
+    folder = Path(request.output)
+    with ranks.together():
+        plan, device = request.plan(), _own_device(request, ranks)
+        if request.batch % ranks.count:
+            raise TrainingError(
+                f"a batch of {request.batch} cannot be shared equally by {ranks.count} processes"
+            )
+        together = ranks.count if plan.recipe.sync_batch_norm else 1
+        stride = request.architecture(1).largest_stride
+        check_values_per_channel(plan, request.batch // ranks.count * together, stride)
+        training, validation = datasets(request, say)
+        source = batches_for(request, plan, training, ranks, device)
+        data = DataRecord(
+            fingerprint(training), None if validation is None else fingerprint(validation)
         )
-        write_json(folder / "environment.json", environment(device))
-    ranks.barrier()
+    records = ranks.gather(data)
+    ranks.on_first(lambda: _check_alike(records))
+    start: _Start | None = None
+
+    def begin() -> Architecture:
+        nonlocal start
+        if saved is not None and (folder / LAST).exists():
+            start = _continued(folder / LAST, data, say)
+        else:
+            start = _Start(starting_model(request, plan, training, source, say), None)
+        return start.model.architecture
+
+    architecture = ranks.on_first(begin)
+    model = build_architecture(architecture) if start is None else start.model
+    state = share_tree(None if start is None else start.state, ranks, device)
     spec = spec_of(model, training.class_names, plan.input_hw)
 
     def save(trainer: Trainer, path: Path) -> None:
@@ -148,7 +174,7 @@ def _trained(
             "recipe": as_plain(plan.recipe),
         }
         if path.name == LAST:
-            extra |= training_state(trainer)
+            extra |= training_state(trainer) | {"data": as_plain(data)}
         save_checkpoint(
             path,
             trainer.average.state_dict(),
@@ -157,40 +183,93 @@ def _trained(
             training_state=extra,
         )
 
-    resumed_at = int(state["position"]["epoch"]) if state else 0
-    with _observer(request, folder, ranks, save, resumed_at) as observer:
+    with ranks.together():
+        observer = _observer(request, ranks, save, _files(request, saved, state, device), state)
         trainer = Trainer(
             model,
             plan,
             source,
             device=device,
             ranks=ranks,
-            evaluate=evaluator(validation, spec, device, ranks) if validation else None,
+            evaluate=evaluator(validation, spec, device, ranks, say) if validation else None,
             observer=observer,
         )
         if state is not None:
-            average = load_model(folder / LAST).model.state_dict()
-            restore(trainer, average, state)
+            restore(trainer, state["average"], state)
+    with ExitStack() as stack:
+        # The first file of a run: whatever cannot start has left nothing behind.
+        with ranks.together():
+            stack.enter_context(observer)
         position = trainer.fit()
-    ranks.barrier()
     return TrainingResult(folder, position)
 
 
-def _last_state(folder: Path) -> dict[str, Any] | None:
-    last = folder / LAST
-    return read_training_state(last) if last.exists() else None
+def _own_device(request: TrainingRequest, ranks: Ranks) -> torch.device:
+    if ranks.count == 1:
+        return chosen_device(request.device)
+    name, cuda = request.device.lower().partition(":")[0], torch.cuda.is_available()
+    if name in ("cuda", "gpu") or (name == "auto" and cuda):
+        # Not even tried on the first GPU: that would take memory there for each process.
+        device = chosen_device(f"cuda:{ranks.local_rank}")
+        torch.cuda.set_device(device)
+        return device
+    return chosen_device(request.device)
+
+
+def _check_alike(records: Sequence[DataRecord]) -> None:
+    """Every process, on whatever machine, must read the same data."""
+    for rank, record in enumerate(records):
+        difference = records[0].difference(record)
+        if difference is not None:
+            raise TrainingError(
+                f"process {rank} reads other data than process 0, {difference}; "
+                "every machine needs the same data set under the same path"
+            )
+
+
+def _continued(last: Path, data: DataRecord, say: Say) -> _Start:
+    state = read_training_state(last)
+    loaded = load_model(last)
+    unknown = check_same_data(state, loaded.spec.class_names, data, last)
+    if unknown is not None:
+        say(f"warning: {unknown}")
+    model = build_architecture(from_plain(state["architecture"], Architecture))
+    return _Start(model, {**state, "average": loaded.model.state_dict()})
+
+
+def _files(
+    request: TrainingRequest,
+    saved: SavedRun | None,
+    state: Mapping[str, Any] | None,
+    device: torch.device,
+) -> dict[str, dict[str, Any]]:
+    """What the run folder gets at the start; nothing where a run goes on unchanged."""
+    if saved is None:
+        return {CONFIG: config_of(request), ENVIRONMENT: environment(device)}
+    if request == saved.request:
+        return {}
+    place = state["position"] if state is not None else {"epoch": 0, "batch": 0}
+    change = change_record(
+        saved.request, request, epoch=int(place["epoch"]), batch=int(place["batch"])
+    )
+    return {CONFIG: config_of(request, (*saved.history, change))}
 
 
 def _observer(
-    request: TrainingRequest, folder: Path, ranks: Ranks, save: SaveCheckpoint, resumed_at: int
-) -> AbstractContextManager[RunFolder | SilentRank]:
+    request: TrainingRequest,
+    ranks: Ranks,
+    save: SaveCheckpoint,
+    files: Mapping[str, Mapping[str, Any]],
+    state: Mapping[str, Any] | None,
+) -> RunFolder | SilentRank:
     if not ranks.first:
         return SilentRank()
     return RunFolder(
-        folder,
+        Path(request.output),
         epochs=request.epochs,
         save=save,
-        resumed_at=resumed_at,
+        files=files,
+        resumed_at=int(state["position"]["epoch"]) if state is not None else 0,
         tensorboard=request.tensorboard,
     )
 

@@ -11,8 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-import traceback
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,64 +30,16 @@ from edgeyolo.training.request import TrainingRequest
 from edgeyolo.training.session import resume, train
 from edgeyolo.training.settings import as_plain, from_plain
 from edgeyolo.training.yolov7_loss import Assignment
+from tests.edgeyolo.training.small_runs import NAMES, draw_pictures, forked, request_for
 
 ROOT = Path(__file__).resolve().parents[3]
-NAMES = ("red", "green")
 # The acceptance run sets 20.
 KILLS = int(os.environ.get("EDGEYOLO_TEST_KILLS", "5"))
 
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Sixteen 96x96 pictures with red and green boxes, as COCO instances.json."""
-    folder = tmp_path_factory.mktemp("boxes")
-    (folder / "images").mkdir()
-    random_ = np.random.default_rng(3)
-    images: list[dict[str, object]] = []
-    annotations: list[dict[str, object]] = []
-    for index in range(16):
-        frame = random_.integers(60, 120, (96, 96, 3)).astype(np.uint8)
-        for _ in range(2):
-            kind = int(random_.integers(2))
-            w, h = (int(v) for v in random_.integers(20, 50, 2))
-            x, y = int(random_.integers(0, 96 - w)), int(random_.integers(0, 96 - h))
-            frame[y : y + h, x : x + w] = (0, 0, 250) if kind == 0 else (0, 250, 0)
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": index + 1,
-                    "category_id": kind + 1,
-                    "bbox": [x, y, w, h],
-                    "area": w * h,
-                    "iscrowd": 0,
-                }
-            )
-        name = f"{index:02}.png"
-        cv2.imwrite(str(folder / "images" / name), frame)
-        images.append({"id": index + 1, "file_name": name, "height": 96, "width": 96})
-    categories = [{"id": index + 1, "name": name} for index, name in enumerate(NAMES)]
-    (folder / "instances.json").write_text(
-        json.dumps({"images": images, "annotations": annotations, "categories": categories})
-    )
-    return folder
-
-
-def request_for(pictures: Path, output: Path, **changes: object) -> TrainingRequest:
-    fields: dict[str, object] = {
-        "model": "yolox-nano",
-        "width": 0.125,
-        "data": str(pictures),
-        "val": str(pictures),
-        "epochs": 2,
-        "batch": 4,
-        "output": str(output),
-        "input_hw": (64, 64),
-        "settings": ("multiscale=false", "evaluation_interval=1"),
-        "workers": 0,
-        "tensorboard": False,
-        **changes,
-    }
-    return TrainingRequest(**fields)  # type: ignore[arg-type]
+    return draw_pictures(tmp_path_factory.mktemp("boxes") / "drawn")
 
 
 def test_a_run_leaves_everything_that_its_reader_needs(pictures: Path, tmp_path: Path) -> None:
@@ -433,21 +383,6 @@ def test_two_processes_train_what_one_does(pictures: Path, tmp_path: Path) -> No
     assert logs[1] == pytest.approx(logs[0], rel=1e-4)
     # The pictures are shared out for evaluation; single detections may change places.
     assert accuracies[1] == pytest.approx(accuracies[0], abs=0.01)
-
-
-def forked(work: Callable[[], object]) -> int:
-    """Process id of a copy of this process that does *work*; it has imported everything."""
-    cv2.setNumThreads(0)  # OpenCV's threads do not survive a fork
-    pid = os.fork()
-    if pid == 0:
-        status = 1
-        try:
-            work()
-            status = 0
-        except BaseException:  # noqa: BLE001 - a forked test must never return
-            traceback.print_exc()
-        os._exit(status)
-    return pid
 
 
 @pytest.mark.slow
