@@ -106,6 +106,15 @@ def test_val_takes_yolo_labels_and_writes_results(shared: Path, tmp_path: Path) 
     assert {"image_id", "category_id", "bbox", "score"} == set(rows[0])
 
 
+def test_a_fast_check_promises_nothing_of_what_it_did_not_decode(tmp_path: Path) -> None:
+    coco_folder(tmp_path)
+    assert "4 usable pictures" in run("data", "check", tmp_path).stdout
+    result = run("data", "check", "--fast", tmp_path)
+    assert "4 pictures (not decoded)" in result.stdout
+    assert "damage inside a picture shows without --fast" in result.stdout
+    assert json.loads(run("data", "check", "--fast", tmp_path, "--json").stdout)["decoded"] is False
+
+
 def test_data_check_reports_and_exits_with_one(tmp_path: Path) -> None:
     document = coco_folder(tmp_path)
     assert run("data", "check", tmp_path).exit_code == 0

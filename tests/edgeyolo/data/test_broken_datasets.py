@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from edgeyolo.data.checking import CheckReport, check_dataset, usable_dataset
 from edgeyolo.data.dataset import ProblemKind
 from edgeyolo.data.labels import read_dataset
 from edgeyolo.data.sample_source import DatasetSource
-from edgeyolo.errors import DatasetError
+from edgeyolo.errors import DatasetError, TrainingError
 from edgeyolo.spec import Family
+from edgeyolo.training.request import TrainingRequest
+from edgeyolo.training.session import train
 from tests.edgeyolo.data.dataset_files import (
     coco_folder,
     exif_rotated,
@@ -288,6 +291,47 @@ def test_a_broken_data_set_is_reported_and_still_trains(
     for batch in batches.epoch(0):
         assert batch.unreadable == ()
         assert np.isfinite(batch.targets.numpy()).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("mutate", "expected"),
+    [mutation[1:] for mutation in MUTATIONS],
+    ids=[mutation[0] for mutation in MUTATIONS],
+)
+def test_a_broken_data_set_to_evaluate_on_never_ends_a_training(
+    tmp_path: Path, mutate: Mutation, expected: ProblemKind | None
+) -> None:
+    """Refused before the first epoch, or evaluated without what is broken."""
+    coco_folder(tmp_path / "train")
+    document = coco_folder(tmp_path / "val")
+    mutate(tmp_path / "val", document)
+    save_json(tmp_path / "val", document)
+    request = TrainingRequest(
+        model="yolox-nano",
+        width=0.125,
+        data=str(tmp_path / "train"),
+        val=str(tmp_path / "val"),
+        epochs=1,
+        batch=4,
+        output=str(tmp_path / "run"),
+        input_hw=(64, 64),
+        settings=("multiscale=false",),
+        workers=0,
+        tensorboard=False,
+    )
+    if expected is not None and expected.is_error:
+        with pytest.raises(DatasetError) as caught:
+            train(request)
+        assert "\n" not in str(caught.value)
+        assert not (tmp_path / "run").exists()
+        request = replace(request, skip_bad_labels=True)
+    if expected is P.EMPTY_CLASS:
+        with pytest.raises(TrainingError, match="classes that are not trained: unused"):
+            train(request)
+        return
+    (row,) = train(request).position.history
+    assert 0 <= row["ap"] <= 1
 
 
 def test_there_are_sixty_mutations() -> None:

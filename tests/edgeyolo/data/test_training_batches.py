@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import resource
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +17,9 @@ from edgeyolo.data.batches import Augmentation, Batch, TrainingBatches
 from edgeyolo.data.dataset import DetectionDataset
 from edgeyolo.data.labels import read_dataset
 from edgeyolo.data.multiscale import resize_batch, yolov7_size, yolox_size
+from edgeyolo.data.sample import Sample
 from edgeyolo.data.sample_source import CacheMode, DatasetSource
-from edgeyolo.errors import DatasetError
+from edgeyolo.errors import DatasetError, OutputError, TrainingError
 from edgeyolo.spec import Family
 from tests.edgeyolo.data.dataset_files import coco_folder
 
@@ -190,6 +193,63 @@ def test_a_data_set_without_readable_pictures_stops(dataset: DetectionDataset) -
         picture.path.write_bytes(b"")
     with pytest.raises(DatasetError, match="10 pictures in a row are unreadable"):
         next(iter(batches(dataset, Family.YOLOX, YoloxAugmentation()).epoch(0)))
+
+
+class Failing(YoloxAugmentation):
+    """Stands for a bug, and for a system that kills a worker when memory is short."""
+
+    kill = False
+
+    def sample(self, *_: object) -> Sample:
+        if self.kill:
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise ZeroDivisionError("division by zero")
+
+
+class Killing(Failing):
+    kill = True
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_exception_while_a_batch_is_made_is_one_line(
+    dataset: DetectionDataset, workers: int
+) -> None:
+    made = batches(dataset, Family.YOLOX, Failing(), workers=workers)
+    with pytest.raises(TrainingError, match="ZeroDivisionError: division by zero") as caught:
+        next(made.epoch(0))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_worker_that_is_killed_is_one_line(dataset: DetectionDataset) -> None:
+    made = batches(dataset, Family.YOLOX, Killing(), workers=1)
+    with pytest.raises(TrainingError, match=r"has died .*--workers") as caught:
+        next(made.epoch(0))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_full_disk_names_the_picture_cache(
+    dataset: DetectionDataset, tmp_path: Path, workers: int
+) -> None:
+    """The limit on the size of a file stands for the disk; a picture has 13 kB."""
+    source = DatasetSource(dataset, INPUT_HW, cache=CacheMode.DISK, cache_folder=tmp_path / "cache")
+    made = TrainingBatches(
+        source,
+        YOLOX_AUGMENTATION["s"],
+        family=Family.YOLOX,
+        input_hw=INPUT_HW,
+        batch_size=4,
+        seed=5,
+        workers=workers,
+    )
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(OutputError, match=r"picture cache .*--cache none") as caught:
+            next(made.epoch(0))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "\n" not in str(caught.value)
 
 
 def test_published_settings_differ_where_the_papers_do() -> None:

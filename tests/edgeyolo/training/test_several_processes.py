@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import resource
 import signal
 import threading
 import time
@@ -13,6 +15,7 @@ import pytest
 import torch
 
 from edgeyolo.checkpoints.own import read_training_state
+from edgeyolo.errors import EdgeYoloError
 from edgeyolo.training.session import resume, train
 from tests.edgeyolo.training.small_runs import draw_pictures, forked_ranks, request_for
 
@@ -77,7 +80,10 @@ def test_two_processes_killed_and_resumed_end_with_the_same_weights(
     before = read_training_state(folder / "last.pt")
     assert 1 <= before["position"]["epoch"] < 3
     assert bool(before["gradients"]) == (model == "yolov7-tiny")
-    assert forked_ranks([lambda: resume(folder)] * 2) == [0, 0]
+    # Another machine need not see the run folder.
+    elsewhere = tmp_path / "on the first machine only"
+    assert forked_ranks([lambda: resume(folder), lambda: resume(elsewhere)]) == [0, 0]
+    assert not elsewhere.exists()
     states = [
         torch.load(tmp_path / name / "last.pt", weights_only=True) for name in ("calm", "stormy")
     ]
@@ -87,3 +93,66 @@ def test_two_processes_killed_and_resumed_end_with_the_same_weights(
     ):
         assert parts[0].keys() == parts[1].keys()
         assert all(torch.equal(parts[0][name], parts[1][name]) for name in parts[0])
+
+
+def noting(file: Path, work: Callable[[], object]) -> Callable[[], object]:
+    """*work*, whose error is written to *file*: class, text, and whether another shows it."""
+
+    def noted() -> None:
+        try:
+            work()
+        except EdgeYoloError as error:
+            file.write_text(json.dumps([type(error).__name__, str(error), error.told]))
+
+    return noted
+
+
+def test_a_folder_that_exists_is_one_error_of_all_processes(pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "precious.txt").write_text("mine")
+    asked = request_for(pictures, tmp_path / "run")
+    notes = [tmp_path / f"{rank}.json" for rank in range(2)]
+    assert forked_ranks([noting(note, lambda: train(asked)) for note in notes]) == [0, 0]
+    first, second = (json.loads(note.read_text()) for note in notes)
+    assert first[0] == "OutputError"
+    assert "--resume" in first[1]
+    assert first[:2] == second[:2]
+    assert (first[2], second[2]) == (False, True)
+
+
+def test_a_disk_that_fills_up_ends_all_processes_alike(pictures: Path, tmp_path: Path) -> None:
+    """The first process alone writes; the limit on the size of a file stands for the disk."""
+    asked = request_for(pictures, tmp_path / "run", val=None)
+
+    def cramped() -> None:
+        hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+        train(asked)
+
+    notes = [tmp_path / f"{rank}.json" for rank in range(2)]
+    assert forked_ranks([noting(note, cramped) for note in notes]) == [0, 0]
+    first, second = (json.loads(note.read_text()) for note in notes)
+    assert first[0] == "OutputError"
+    assert "last.pt" in first[1]
+    assert first[:2] == second[:2]
+    assert (first[2], second[2]) == (False, True)
+
+
+def test_processes_that_read_other_data_do_not_start(pictures: Path, tmp_path: Path) -> None:
+    document = json.loads((pictures / "instances.json").read_text())
+    document["annotations"][0]["bbox"][0] += 1
+    other = pictures / "moved.json"
+    other.write_text(json.dumps(document))
+    works = [
+        request_for(pictures, tmp_path / "run", data=str(data), val=None)
+        for data in (pictures, other)
+    ]
+    notes = [tmp_path / f"{rank}.json" for rank in range(2)]
+    assert forked_ranks(
+        [
+            noting(notes[0], lambda: train(works[0])),
+            noting(notes[1], lambda: train(works[1])),
+        ]
+    ) == [0, 0]
+    assert "its labels have changed" in json.loads(notes[1].read_text())[1]
+    assert not (tmp_path / "run").exists()
