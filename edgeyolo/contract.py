@@ -268,7 +268,7 @@ class Contract:
             words.append(
                 "was written although parity with PyTorch failed"
                 if parity is not None and not parity.passed
-                else "was never compared with PyTorch"
+                else "never passed a comparison with PyTorch"
             )
         if "preprocessing" in self.waivers:
             words.append("was written although its preprocessing looked wrong")

@@ -137,5 +137,9 @@ def test_adoption_without_pictures_is_decided_by_rendered_scenes(
     with edgeyolo.load(tmp_path / "forced" / "model.onnx") as alone:
         assert alone.contract is not None
         assert alone.contract.waivers == ("parity", "preprocessing")
+        assert alone.contract.doubts == (
+            "never passed a comparison with PyTorch and "
+            "was written although its preprocessing looked wrong"
+        )
     right = adopt_file(file, Family.YOLOX, legacy=True, output=tmp_path / "right")
     assert right.warnings == ()
