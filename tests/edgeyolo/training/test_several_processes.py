@@ -15,7 +15,13 @@ import pytest
 import torch
 
 from edgeyolo.checkpoints.own import read_training_state
+from edgeyolo.data.labels import read_dataset
 from edgeyolo.errors import EdgeYoloError
+from edgeyolo.models.detector import Detector
+from edgeyolo.models.zoo import build_architecture
+from edgeyolo.training.distributed import joined_ranks
+from edgeyolo.training.loop import Accuracy, Trainer
+from edgeyolo.training.preparation import batches_for
 from edgeyolo.training.session import resume, train
 from tests.edgeyolo.training.small_runs import draw_pictures, forked_ranks, request_for
 
@@ -156,3 +162,29 @@ def test_processes_that_read_other_data_do_not_start(pictures: Path, tmp_path: P
     ) == [0, 0]
     assert "its labels have changed" in json.loads(notes[1].read_text())[1]
     assert not (tmp_path / "run").exists()
+
+
+def test_separate_batch_statistics_are_averaged_before_an_evaluation(
+    pictures: Path, tmp_path: Path
+) -> None:
+    """And all processes start from the weights of the first, their averages included."""
+    settings = ("multiscale=false", "sync_batch_norm=false", "ema_decay=0.5")
+    asked = request_for(pictures, tmp_path / "run", settings=settings, epochs=1)
+
+    def work(rank: int) -> None:
+        torch.manual_seed(rank)
+        model = build_architecture(asked.architecture(2))
+
+        def evaluate(averaged: Detector) -> Accuracy:
+            torch.save(averaged.state_dict(), tmp_path / f"{rank}.pt")
+            return Accuracy(0.0, 0.0)
+
+        with joined_ranks() as ranks:
+            dataset, plan, device = read_dataset(pictures), asked.plan(), torch.device("cpu")
+            source = batches_for(asked, plan, dataset, ranks, device)
+            Trainer(model, plan, source, device=device, ranks=ranks, evaluate=evaluate).fit()
+
+    assert forked_ranks([lambda: work(0), lambda: work(1)]) == [0, 0]
+    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
+    differing = [name for name in first if not torch.equal(first[name], second[name])]
+    assert not differing
