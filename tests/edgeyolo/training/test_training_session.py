@@ -33,8 +33,7 @@ from edgeyolo.training.yolov7_loss import Assignment
 from tests.edgeyolo.training.small_runs import NAMES, draw_pictures, forked, request_for
 
 ROOT = Path(__file__).resolve().parents[3]
-# The acceptance run sets 20.
-KILLS = int(os.environ.get("EDGEYOLO_TEST_KILLS", "5"))
+KILLS = int(os.environ.get("EDGEYOLO_TEST_KILLS", "20"))
 
 
 @pytest.fixture(scope="module")
@@ -352,25 +351,41 @@ def finished(process: subprocess.Popen[str]) -> None:
     assert process.returncode == 0, errors[-2000:]
 
 
+SMALL_STEPS = {
+    # To begin with, and then while both are compared.
+    "yolox-nano": (("lr_per_picture=0.001",), ("lr_per_picture=1e-4",)),
+    "yolov7-tiny": (("lr=0.01",), ("lr=0.001",)),
+}
+
+
 @pytest.mark.slow
-def test_two_processes_train_what_one_does(pictures: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("model", SMALL_STEPS)
+def test_two_processes_train_what_one_does(pictures: Path, tmp_path: Path, model: str) -> None:
     """Common batch statistics, common denominators: 20 steps, losses within 1e-4.
 
     They start from weights that know something: the predictions of an untrained network are
     so alike that rounding decides which of them is matched with an object.
     """
     torch.set_num_threads(1)
-    settings = ("multiscale=false", "evaluation_interval=0", "augmentation.mosaic=0")
-    start = {"epochs": 20, "val": None, "settings": (*settings, "lr_per_picture=0.001")}
+    settings = ["multiscale=false", "evaluation_interval=0", "augmentation.mosaic=0"]
+    if model == "yolov7-tiny":
+        settings += ["nominal_batch=0", "warmup_min_iterations=0"]
+    before, after = SMALL_STEPS[model]
+    start = {"model": model, "epochs": 20, "val": None, "settings": (*settings, *before)}
     train(request_for(pictures, tmp_path / "start", **start))
     both = {
+        "model": model,
         "epochs": 20,
         "batch": 16,
         "weights": str(tmp_path / "start" / "last.pt"),
-        "settings": (*settings, "lr_per_picture=1e-4"),
+        "settings": (*settings, *after),
     }
-    train(request_for(pictures, tmp_path / "one", **both))
-    finished(run_under_torchrun(request_for(pictures, tmp_path / "two", **both), processes=2))
+    request = request_for(pictures, tmp_path / "one", **both)
+    recipe = request.recipe()
+    assert recipe.sync_batch_norm
+    assert not isinstance(recipe, YoloV7Recipe) or recipe.assignment is Assignment.OTA
+    train(request)
+    finished(run_under_torchrun(replace(request, output=str(tmp_path / "two")), processes=2))
     logs: list[list[float]] = []
     accuracies: list[float] = []
     for name in ("one", "two"):
@@ -379,7 +394,8 @@ def test_two_processes_train_what_one_does(pictures: Path, tmp_path: Path) -> No
         logs.append([float(row["loss/total"]) for row in rows])
         accuracies.append(float(rows[-1]["ap"]))
     assert len(logs[0]) == 20
-    assert logs[0][-6] < logs[0][0]
+    # Before the last quarter, which has YOLOX's L1 loss, too.
+    assert np.mean(logs[0][10:15]) < np.mean(logs[0][:5])
     assert logs[1] == pytest.approx(logs[0], rel=1e-4)
     # The pictures are shared out for evaluation; single detections may change places.
     assert accuracies[1] == pytest.approx(accuracies[0], abs=0.01)
@@ -389,7 +405,7 @@ def test_two_processes_train_what_one_does(pictures: Path, tmp_path: Path) -> No
 def test_kill_9_at_any_moment_changes_nothing(pictures: Path, tmp_path: Path) -> None:
     """Killed again and again, the run ends with the weights of an undisturbed one."""
     torch.set_num_threads(1)
-    both = {"epochs": 2 + KILLS, "val": None, "checkpoint_interval": 1}
+    both = {"epochs": 2 + KILLS // 2, "val": None, "checkpoint_interval": 1}
     started = time.monotonic()
     calm = forked(lambda: train(request_for(pictures, tmp_path / "calm", **both)))
     assert os.waitpid(calm, 0)[1] == 0
