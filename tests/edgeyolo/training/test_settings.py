@@ -201,17 +201,17 @@ def test_help_config_lists_every_setting_of_a_family() -> None:
         (["yolox-nano"], "--data and --output"),
         (["yolo-best", "--help-config"], "unknown model"),
         (["yolox-nano", "--help-config", "--set", "x=1"], "unknown setting"),
-        (["--resume", ".", "yolox-nano"], "leave out model"),
+        (["--resume", ".", "yolox-nano"], "keeps model: leave that out"),
         (["yolox-nano", "--data", ".", "--output", "x", "--seed", "-1"], "--seed"),
         (["yolov7-w6", "--data", ".", "--output", "x", "--input-size", "96"], "multiples of 64"),
         (
             ["yolov7-tiny", "--data", ".", "--output", "x", "--set", "anchor_threshold=0"],
             "anchor_threshold must be above 1",
         ),
-        (["--resume", ".", "--epochs", "5"], "leave out --epochs"),
+        (["--resume", ".", "--epochs", "5"], "keeps --epochs: leave that out"),
         (
-            ["--resume", ".", "--seed", "0", "--no-tensorboard"],
-            "leave out --seed, --no-tensorboard",
+            ["--resume", ".", "--seed", "0", "--split", "val", "--no-tensorboard"],
+            "keeps --split, --seed: leave that out",
         ),
     ],
 )
