@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from edgeyolo.coco_names import COCO_NAMES
 from edgeyolo.contract import Contract, ParityRecord, Provenance
 from edgeyolo.evaluation.parity import compare
-from edgeyolo.evaluation.torch_session import torch_predictor
+from edgeyolo.evaluation.torch_session import exact_session, torch_predictor
 from edgeyolo.exporters.catalog import EXPORTERS
 from edgeyolo.exporters.vendor import ExportSource
 from edgeyolo.families import FAMILIES
@@ -118,7 +118,12 @@ def parities(
                 session = open_session(Path(folder, files.entry), contract, SessionOptions())
                 candidate = Predictor(session, model=spec, input=files.input, output=files.output)
                 yield compare(
-                    reference, candidate, frames, precision=precision, image_source="scenes"
+                    reference,
+                    candidate,
+                    frames,
+                    precision=precision,
+                    image_source="scenes",
+                    exact=lambda: exact_session(model, spec),
                 )
                 candidate.close()
 

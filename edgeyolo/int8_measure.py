@@ -21,7 +21,8 @@ from edgeyolo.data.bad_labels import NOTHING, LeftOut
 from edgeyolo.data.dataset import DetectionDataset
 from edgeyolo.detections import Detections
 from edgeyolo.evaluation.coco import evaluate
-from edgeyolo.evaluation.parity import MIN_SCORE, iou_matrix
+from edgeyolo.evaluation.parity import MIN_SCORE
+from edgeyolo.evaluation.parity_tally import iou_matrix
 from edgeyolo.exporters.vendor import VendorFiles
 from edgeyolo.families import FAMILIES
 from edgeyolo.predictor import Predictor, open_session

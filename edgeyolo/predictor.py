@@ -408,9 +408,10 @@ def _rows_of(
     rows: NDArray[np.float32], index: int, settings: EvaluationSettings, num_classes: int
 ) -> Suppressed:
     """Rows of picture *index* out of a SUPPRESSED output, highest score first."""
-    rows = rows[(rows[:, 0] == index) & (rows[:, 5] >= settings.min_score)]
-    order = np.argsort(-rows[:, 5], kind="stable")[: settings.max_detections]
-    rows = rows[order]
+    places = np.flatnonzero((rows[:, 0] == index) & (rows[:, 5] >= settings.min_score))
+    order = np.argsort(-rows[places, 5], kind="stable")[: settings.max_detections]
+    places = places[order]
+    rows = rows[places]
     class_ids = rows[:, 6].astype(np.int64)
     if ((class_ids < 0) | (class_ids >= num_classes)).any():
         raise BackendError(
@@ -418,4 +419,4 @@ def _rows_of(
             f"its contract has {num_classes} classes; the file and its contract do not belong "
             "together, export the model again"
         )
-    return Suppressed(rows[:, 1:5].copy(), rows[:, 5].copy(), class_ids)
+    return Suppressed(rows[:, 1:5].copy(), rows[:, 5].copy(), class_ids, places)

@@ -32,11 +32,13 @@ class Suppressed:
         boxes_xyxy: (K, 4) float32, in the pixels that came in.
         scores: (K,) float32.
         class_ids: (K,) int64.
+        rows: (K,) int64, where each one stood among the boxes that came in.
     """
 
     boxes_xyxy: NDArray[np.float32]
     scores: NDArray[np.float32]
     class_ids: NDArray[np.int64]
+    rows: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -79,11 +81,11 @@ def suppress(
     order = np.argsort(-values, kind="stable")
     if multi_label:
         order = order[:MAX_CANDIDATES]
-    boxes = boxes_xyxy[rows[order]].astype(np.float32, copy=False)
-    classes, values = classes[order], values[order]
+    rows, classes, values = rows[order], classes[order], values[order]
+    boxes = boxes_xyxy[rows].astype(np.float32, copy=False)
     limit = len(order) if max_detections is None else max_detections
     kept = _survivors(boxes, None if class_agnostic else classes, iou_threshold, limit)
-    return Suppressed(boxes[kept], values[kept], classes[kept])
+    return Suppressed(boxes[kept], values[kept], classes[kept], rows[kept])
 
 
 def _check(

@@ -12,7 +12,7 @@ from edgeyolo.contract import ParityRecord
 from edgeyolo.errors import ArtifactError
 from edgeyolo.evaluation.parity import compare
 from edgeyolo.evaluation.preprocess_check import CHECKED_PICTURES, check_weights
-from edgeyolo.evaluation.torch_session import torch_predictor
+from edgeyolo.evaluation.torch_session import exact_session, torch_predictor
 from edgeyolo.families import FAMILIES
 from edgeyolo.models.architecture import Activation
 from edgeyolo.pictures import list_pictures, read_picture
@@ -93,6 +93,7 @@ def verify(
             (read_picture(path) for path in paths),
             precision=precision,
             image_source=images.name,
+            exact=lambda: exact_session(loaded.model, spec),
         )
     same = contract is not None and contract.provenance.source_sha256 == loaded.checkpoint.sha256
     if not same:

@@ -6,6 +6,7 @@ and heads are decoded by the model's own official decode.
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -44,12 +45,16 @@ def torch_device(name: str) -> torch.device:
 
 
 class TorchSession:
-    """A detector that takes (B, H, W, 3) uint8 BGR pixels and gives boxes and scores."""
+    """A detector that takes (B, H, W, 3) uint8 BGR pixels and gives boxes and scores.
+
+    It computes in the type of the model's weights.
+    """
 
     def __init__(self, model: Detector, spec: ModelSpec, device: str = "cpu") -> None:
         self._device = torch_device(device)
         self._model = model.to(self._device).eval()
         self._spec = spec
+        self._dtype = next(model.parameters()).dtype
 
     @property
     def device(self) -> str:
@@ -61,7 +66,7 @@ class TorchSession:
     def infer(self, tensor: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Boxes and scores of (B, 3, H, W) float32, already preprocessed."""
         with torch.inference_mode():
-            x = torch.from_numpy(tensor).to(self._device)
+            x = torch.from_numpy(tensor).to(self._device, self._dtype)
             decoded = self._model.decode(self._model(x)).float().cpu().numpy()
         centre_xy, half_wh = decoded[..., :2], decoded[..., 2:4] * np.float32(0.5)
         boxes_xyxy = np.concatenate((centre_xy - half_wh, centre_xy + half_wh), axis=-1)
@@ -72,6 +77,11 @@ class TorchSession:
 
     def close(self) -> None:
         """Nothing to free."""
+
+
+def exact_session(model: Detector, spec: ModelSpec) -> TorchSession:
+    """The same computed in float64, rounded to float32 at the end; *model* stays as it is."""
+    return TorchSession(copy.deepcopy(model).double(), spec)
 
 
 def torch_predictor(

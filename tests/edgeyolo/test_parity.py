@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from edgeyolo.coco_names import COCO_CATEGORY_IDS, COCO_NAMES
 from edgeyolo.contract import InputSpec, OutputSpec, ParityRecord
-from edgeyolo.evaluation.parity import LIMITS, chunks, compare, iou_matrix
+from edgeyolo.evaluation.parity import LIMITS, chunks, compare
+from edgeyolo.evaluation.parity_tally import iou_matrix
 from edgeyolo.families import FAMILIES
 from edgeyolo.predictor import Predictor
 from edgeyolo.spec import Family, Layout, ModelSpec, OutputKind, Precision
@@ -104,6 +105,61 @@ def test_a_difference_is_named_with_its_head(
     )
     assert not record.passed
     assert all(word in record.note for word in words)
+
+
+class Tied(Canned):
+    """All boxes are the same; which one survives is decided by scores a hair apart."""
+
+    def __init__(self, best: int, box_px: float = 0.0) -> None:
+        super().__init__()
+        self.best, self.box_px = best, box_px
+
+    def run(self, batch: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
+        boxes, scores = super().run(batch)
+        # Overlapping by more than half, but corners are 20 px apart.
+        boxes[:] = (10, 10, 80, 80)
+        boxes[:, 1::2] += np.array((0, 0, 20, 20), np.float32)
+        scores[:, self.best] += 1e-5
+        return boxes + np.float32(self.box_px), scores
+
+
+def test_ties_in_suppression_are_not_the_files_fault() -> None:
+    record = compare(
+        predictor(Tied(best=4)),
+        predictor(Tied(best=7)),
+        FRAMES[:2],
+        precision=Precision.FP32,
+        image_source="grey",
+    )
+    assert record.passed
+    assert record.max_box_error_px == 0.0
+    moved = compare(
+        predictor(Tied(best=4)),
+        predictor(Tied(best=7, box_px=0.2)),
+        FRAMES[:2],
+        precision=Precision.FP32,
+        image_source="grey",
+    )
+    assert not moved.passed
+    assert "boxes move by 0.2 (limit 0.1) px" in moved.note
+
+
+def test_limits_widen_with_the_rounding_of_the_reference_itself() -> None:
+    def against(box_px: float, own_px: float) -> ParityRecord:
+        return compare(
+            predictor(Canned()),
+            predictor(Canned(slice(None), box_px=box_px)),  # type: ignore[arg-type]
+            FRAMES[:2],
+            precision=Precision.FP32,
+            image_source="grey",
+            exact=lambda: Canned(slice(None), box_px=own_px),  # type: ignore[arg-type]
+        )
+
+    assert not against(0.2, own_px=0.0).passed
+    rounded = against(0.2, own_px=0.1)
+    assert rounded.passed
+    assert "PyTorch's own float32" in rounded.note
+    assert not against(2.0, own_px=0.1).passed
 
 
 def test_lost_objects_fail_int8_too() -> None:
