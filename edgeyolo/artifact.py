@@ -65,13 +65,17 @@ def save_artifact(folder: Path, contract: Contract, files: Mapping[str, Path]) -
             raise ValueError(f"the entry {contract.entry!r} is not among {sorted(digests)}")
         complete = dataclasses.replace(contract, files=digests)
         # Last: a folder without it is no artifact.
-        text = contracts.encode(complete, indent=True)
-        (temporary / CONTRACT_FILE).write_text(text, encoding="utf-8")
+        (temporary / CONTRACT_FILE).write_text(contracts.sealed(complete), encoding="utf-8")
     return Artifact(folder, complete)
 
 
 def load_artifact(folder: Path, *, check_digests: bool = True) -> Artifact:
-    """Read an artifact folder and check that no file was altered, lost or added.
+    """Read an artifact folder and check that neither contract nor files were altered or lost.
+
+    Other files in the folder are nobody's concern here; ``edgeyolo inspect`` names them.
+
+    Args:
+        check_digests: Whether files are read and compared; the contract always is.
 
     Raises:
         ArtifactError: Not an artifact, of another schema, or altered; the file is named.
@@ -92,6 +96,7 @@ def load_artifact(folder: Path, *, check_digests: bool = True) -> Artifact:
     contract = contracts.decode(text, origin=str(path))
     if contract.entry not in contract.files:
         raise ArtifactError(f"{path}: the entry file {contract.entry!r} has no digest")
+    contracts.check_seal(text, origin=str(path))
     if check_digests:
         _check_files(folder, contract)
     return Artifact(folder, contract)
@@ -100,8 +105,21 @@ def load_artifact(folder: Path, *, check_digests: bool = True) -> Artifact:
 def record_measured(artifact: Artifact, measured: Measured) -> Artifact:
     """Replace the measurements in ``artifact.json``; model files stay as they are."""
     contract = dataclasses.replace(artifact.contract, measured=measured)
-    write_text(artifact.folder / CONTRACT_FILE, contracts.encode(contract, indent=True))
+    write_contract(artifact.folder, contract)
     return Artifact(artifact.folder, contract)
+
+
+def write_contract(folder: Path, contract: Contract) -> None:
+    """Replace ``artifact.json`` in one step; its files are there already."""
+    write_text(folder / CONTRACT_FILE, contracts.sealed(contract))
+
+
+def foreign_files(artifact: Artifact) -> list[str]:
+    """Files in the folder that the contract does not name, relative to it."""
+    folder = artifact.folder
+    own = {CONTRACT_FILE, *artifact.contract.files}
+    names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return sorted(name for name in names if name not in own)
 
 
 def sha256_of(path: Path) -> str:

@@ -7,8 +7,10 @@ string under ``CONTRACT_KEY`` in the vendor container (ONNX ``metadata_props``, 
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
@@ -205,9 +207,34 @@ class LatencyRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FoldingRecord:
+    """The network that was exported against the one in the checkpoint, on a random picture.
+
+    Attributes:
+        source_form: ``"training"``, ``"deploy"`` or ``"export"``.
+        batch_norms: Batch norms folded into their convolution.
+        repconv_blocks: RepConv blocks turned into one 3x3 convolution.
+        implicit_heads: Prediction convolutions that took in their implicit terms.
+        auxiliary_heads: Auxiliary prediction convolutions left behind.
+        max_logit_difference: Over all logits of that picture.
+        max_relative_difference: The same, relative to the standard deviation of the level's
+            logits where that is above 1.
+    """
+
+    source_form: str
+    batch_norms: int
+    repconv_blocks: int
+    implicit_heads: int
+    auxiliary_heads: int
+    max_logit_difference: float
+    max_relative_difference: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
     """What was measured on this very file."""
 
+    folding: FoldingRecord | None = None
     parity: ParityRecord | None = None
     accuracy: AccuracyRecord | None = None
     latency: LatencyRecord | None = None
@@ -222,6 +249,7 @@ class Contract:
         files: File name -> SHA-256, every file of the folder but ``artifact.json``; empty in
             the copy inside a vendor file.
         waivers: Checks that the user switched off: ``"parity"``, ``"preprocessing"``.
+        digest: SHA-256 over the rest of ``artifact.json``; not in the copy inside a vendor file.
     """
 
     model: ModelSpec
@@ -237,6 +265,7 @@ class Contract:
     measured: Measured = field(default_factory=Measured)
     waivers: tuple[str, ...] = ()
     files: dict[str, str] = field(default_factory=dict)
+    digest: str | None = None
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
@@ -286,6 +315,45 @@ def check_member_name(name: str) -> None:
         or {"", ".", ".."} & {*parts}
     ):
         raise ValueError(f"{name!r} is not a file name inside an artifact")
+
+
+def sealed(contract: Contract) -> str:
+    """The contract as JSON text with its digest, as it stands in ``artifact.json``."""
+    return seal_document(msgspec.to_builtins(contract))
+
+
+def seal_document(document: dict[str, Any]) -> str:
+    """JSON text of *document* with the digest over all of it."""
+    whole = {**document, "digest": _digest_of(document)}
+    return msgspec.json.format(msgspec.json.encode(whole), indent=2).decode()
+
+
+def check_seal(text: str | bytes, *, origin: str) -> None:
+    """Whether a contract that :func:`decode` accepts is the one that was written.
+
+    Order and spacing of the JSON do not matter.
+
+    Raises:
+        ArtifactError: It has no digest, or another one.
+    """
+    document = msgspec.json.decode(text)
+    found = document.get("digest")
+    if found is None:
+        raise ArtifactError(f"{origin} has no digest; export the artifact again")
+    try:
+        expected = _digest_of(document)
+    except OverflowError:  # a number that no contract holds
+        expected = None
+    if found != expected:
+        raise ArtifactError(
+            f"{origin} was altered since it was written: its digest differs; export the artifact "
+            "again (class names, input size and thresholds are options of edgeyolo export)"
+        )
+
+
+def _digest_of(document: dict[str, Any]) -> str:
+    rest = {key: value for key, value in document.items() if key != "digest"}
+    return hashlib.sha256(msgspec.json.encode(rest, order="sorted")).hexdigest()
 
 
 def encode(contract: Contract, *, indent: bool = False) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgeyolo.artifact import CONTRACT_FILE, load_artifact
+from edgeyolo.artifact import CONTRACT_FILE, foreign_files, load_artifact
 from edgeyolo.coco_names import COCO_NAMES
 from edgeyolo.contract import CONTRACT_KEY, Contract, decode
 from edgeyolo.errors import ArtifactError, EdgeYoloError, MissingPackageError, one_line
@@ -109,20 +109,18 @@ def _guarded(
 def _artifact(path: Path) -> tuple[dict[str, Any], list[str], bool]:
     if not (path / CONTRACT_FILE).exists():
         raise ArtifactError(f"{path} is a folder without {CONTRACT_FILE}: no artifact")
-    contract = load_artifact(path).contract
+    artifact = load_artifact(path)
+    contract = artifact.contract
     facts = contract_facts(contract)
     facts["files"] = len(contract.files)
-    findings = [f"{check} was waived at export" for check in contract.waivers]
-    parity = contract.measured.parity
-    if parity is not None and not parity.passed:
-        findings.append(f"parity against PyTorch failed: {parity.note}")
+    findings = [f"{name} is not part of the artifact" for name in foreign_files(artifact)[:5]]
     # The entry file may have faults of its own that digests do not show.
     inner = inspect(path / contract.entry)
-    if inner.kind == "engine":
-        # Nobody can look inside; that it is the file that was built, its digest has shown.
-        return facts, findings, parity is None or parity.passed
-    findings.extend(inner.findings)
-    return facts, findings, inner.sound and (parity is None or parity.passed)
+    # Nobody can look inside an engine; that it is the one that was built, its digest has shown.
+    engine = inner.kind == "engine"
+    findings.extend(() if engine else inner.findings)
+    findings.extend(line for line in _waived(contract) if line not in findings)
+    return facts, findings, (engine or inner.sound) and _proven(contract)
 
 
 def contract_facts(contract: Contract) -> dict[str, Any]:
@@ -149,7 +147,7 @@ def contract_facts(contract: Contract) -> dict[str, Any]:
         value = getattr(contract, name)
         if value is not None:
             facts[name] = value
-    for name in ("parity", "accuracy", "latency"):
+    for name in ("folding", "parity", "accuracy", "latency"):
         value = getattr(contract.measured, name)
         if value is not None:
             facts[name] = value
@@ -244,7 +242,23 @@ def _with_contract(
             "carries no edgeyolo contract: colour order, scaling and class names are unknown"
         )
         return facts, findings, sound
-    return {**contract_facts(decode(text, origin=str(path))), **facts}, findings, sound
+    contract = decode(text, origin=str(path))
+    findings.extend(_waived(contract))
+    return {**contract_facts(contract), **facts}, findings, sound and _proven(contract)
+
+
+def _waived(contract: Contract) -> list[str]:
+    """What a file was written in spite of."""
+    findings = [f"{check} was waived at export" for check in contract.waivers]
+    parity = contract.measured.parity
+    if parity is not None and not parity.passed:
+        findings.append(f"parity against PyTorch failed: {parity.note}")
+    return findings
+
+
+def _proven(contract: Contract) -> bool:
+    parity = contract.measured.parity
+    return parity is None or parity.passed
 
 
 _READERS: Mapping[str, Callable[[Path], tuple[dict[str, Any], list[str], bool]]] = {

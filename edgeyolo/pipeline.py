@@ -17,19 +17,26 @@ from edgeyolo import contract as contracts
 from edgeyolo.artifact import Artifact, check_artifact_target, load_artifact, save_artifact
 from edgeyolo.calibration.ranges import RangeEstimator
 from edgeyolo.checkpoints.load import LoadedModel, load_model
-from edgeyolo.contract import Contract, Measured, ParityRecord, Provenance, Thresholds
+from edgeyolo.contract import (
+    Contract,
+    FoldingRecord,
+    Measured,
+    ParityRecord,
+    Provenance,
+    Thresholds,
+)
 from edgeyolo.errors import ArtifactError, OutputError, ParityError, UnsupportedError
 from edgeyolo.evaluation.parity import compare
 from edgeyolo.evaluation.preprocess_check import check_weights
 from edgeyolo.evaluation.proof_frames import PROOF_PICTURES, proof_frames
-from edgeyolo.evaluation.torch_session import torch_predictor
+from edgeyolo.evaluation.torch_session import exact_session, torch_predictor
 from edgeyolo.exporters.catalog import EXPORTERS
 from edgeyolo.exporters.vendor import Exporter, ExportSource, VendorFiles, tool_versions
 from edgeyolo.int8_report import Int8Files
 from edgeyolo.int8_request import Int8Request, photographs
 from edgeyolo.letterbox import Letterboxer
 from edgeyolo.models.architecture import Activation
-from edgeyolo.models.deploy import deploy
+from edgeyolo.models.deploy import DeployReport, deploy
 from edgeyolo.predictor import Predictor, open_session
 from edgeyolo.quantization import compare_int8, write_int8
 from edgeyolo.runtimes.session import SessionOptions
@@ -147,7 +154,7 @@ def export(request: ExportRequest, progress: Progress = lambda _: None) -> Expor
     implausible = _implausible_preprocess(loaded, frames)
     if implausible and not request.waive_parity:
         raise ParityError(f"{implausible}; nothing was written (--allow-mismatch writes it anyway)")
-    deployed, _ = deploy(loaded.model)
+    deployed, report = deploy(loaded.model)
     source = ExportSource(
         deployed,
         loaded.spec,
@@ -163,6 +170,8 @@ def export(request: ExportRequest, progress: Progress = lambda _: None) -> Expor
         contract = _contract(request, loaded, files, exporter)
         if int8 is not None:
             contract = _with_calibration(contract, int8)
+        measured = dataclasses.replace(contract.measured, folding=_folding(report))
+        contract = dataclasses.replace(contract, measured=measured)
         exporter.embed(folder, files.entry, contracts.encode(contract))
         progress(f"checking against PyTorch on {len(frames)} pictures ({image_source})")
         parity = _prove(loaded, folder, _checked_contract(contract, files), frames, image_source)
@@ -171,13 +180,13 @@ def export(request: ExportRequest, progress: Progress = lambda _: None) -> Expor
                 f"the {request.backend} {request.precision} file does not detect what PyTorch "
                 f"detects: {parity.note}; nothing was written (--allow-mismatch writes it anyway)"
             )
-        waivers = _waivers(parity, implausible)
-        if waivers:  # the file alone must tell, too
-            contract = dataclasses.replace(contract, waivers=waivers)
-            exporter.embed(folder, files.entry, contracts.encode(contract))
         contract = dataclasses.replace(
-            contract, measured=dataclasses.replace(contract.measured, parity=parity)
+            contract,
+            measured=dataclasses.replace(contract.measured, parity=parity),
+            waivers=_waivers(parity, implausible),
         )
+        # Again: a lone file tells what was measured and waived, too.
+        exporter.embed(folder, files.entry, contracts.encode(contract))
         artifact = save_artifact(output, contract, {name: folder / name for name in files.names})
     return ExportResult(artifact, parity, (*source.notes, *files.notes), int8)
 
@@ -205,6 +214,18 @@ def _vendor_files(
         return exporter.write(source, request.precision, folder), None
     int8 = write_int8(source, request.backend, request.int8, request.thresholds, folder, progress)
     return int8.files, int8
+
+
+def _folding(report: DeployReport) -> FoldingRecord:
+    return FoldingRecord(
+        source_form=report.source_form.value,
+        batch_norms=report.folded_batch_norms,
+        repconv_blocks=report.reparameterized_blocks,
+        implicit_heads=report.folded_implicit_heads,
+        auxiliary_heads=report.dropped_auxiliary_heads,
+        max_logit_difference=report.max_abs_difference,
+        max_relative_difference=report.max_relative_difference,
+    )
 
 
 def _waivers(parity: ParityRecord, implausible: str | None) -> tuple[str, ...]:
@@ -299,6 +320,7 @@ def _prove(
             frames,
             precision=contract.precision,
             image_source=image_source,
+            exact=lambda: exact_session(loaded.model, loaded.spec),
         )
     finally:
         candidate.close()

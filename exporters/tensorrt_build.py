@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeyolo import contract as contracts
-from edgeyolo.artifact import CONTRACT_FILE, Artifact, load_artifact, sha256_of
-from edgeyolo.atomic import write_bytes, write_text
+from edgeyolo.artifact import Artifact, load_artifact, sha256_of, write_contract
+from edgeyolo.atomic import write_bytes
 from edgeyolo.errors import ArtifactError, BackendError, UnsupportedError
 from edgeyolo.exporters.tensorrt_builder import (
     BatchRange,
@@ -206,9 +206,9 @@ def _finish(artifact: Artifact, engine: BuiltEngine, target: contracts.BuildTarg
         build_target=target,
         provenance=dataclasses.replace(old.provenance, tools=tools),
         # Speed and accuracy were measured on another engine; parity holds for the network.
-        measured=contracts.Measured(parity=old.measured.parity),
+        measured=contracts.Measured(folding=old.measured.folding, parity=old.measured.parity),
     )
-    write_text(artifact.folder / CONTRACT_FILE, contracts.encode(contract, indent=True))
+    write_contract(artifact.folder, contract)
     for stale in set(old.files) - set(files):
         (artifact.folder / stale).unlink(missing_ok=True)
     return Artifact(artifact.folder, contract)

@@ -10,7 +10,7 @@ import click
 
 from edgeyolo.cli import options
 from edgeyolo.cli.int8_options import int8_options, int8_request
-from edgeyolo.contract import MAX_BATCH, ParityRecord, Thresholds
+from edgeyolo.contract import MAX_BATCH, FoldingRecord, ParityRecord, Thresholds
 from edgeyolo.models.architecture import Activation
 from edgeyolo.spec import Backend, Precision
 
@@ -151,6 +151,9 @@ def command(
             }
         )
         return
+    folding = result.artifact.contract.measured.folding
+    if folding is not None:
+        click.echo(folding_line(folding))
     click.echo(parity_line(result.parity))
     if result.int8 is not None:
         for line in result.int8.lines():
@@ -162,6 +165,21 @@ def command(
         click.echo(f"on the device run: edgeyolo build {result.artifact.folder}")
     click.echo("use it like this:\n")
     click.echo(usage(result.artifact.folder))
+
+
+def folding_line(folding: FoldingRecord) -> str:
+    """A re-parameterisation for people."""
+    counted = (
+        (folding.batch_norms, "batch norms folded"),
+        (folding.repconv_blocks, "RepConv blocks merged"),
+        (folding.implicit_heads, "implicit heads folded"),
+        (folding.auxiliary_heads, "auxiliary heads dropped"),
+    )
+    done = [f"{count} {words}" for count, words in counted if count]
+    return (
+        f"re-parameterised: {', '.join(done) or 'nothing left to fold'}; logits of a random "
+        f"picture differ by {folding.max_logit_difference:.2g} at most"
+    )
 
 
 def parity_line(parity: ParityRecord) -> str:

@@ -10,7 +10,13 @@ from typing import Any
 import pytest
 
 from edgeyolo import contract as contracts
-from edgeyolo.artifact import CONTRACT_FILE, load_artifact, record_measured, save_artifact
+from edgeyolo.artifact import (
+    CONTRACT_FILE,
+    foreign_files,
+    load_artifact,
+    record_measured,
+    save_artifact,
+)
 from edgeyolo.contract import (
     Contract,
     InputSpec,
@@ -61,7 +67,7 @@ def test_a_contract_survives_json_exactly() -> None:
 
 def test_an_artifact_comes_back_as_it_was_written(folder: Path) -> None:
     artifact = load_artifact(folder)
-    assert dataclasses.replace(artifact.contract, files={}) == CONTRACT
+    assert dataclasses.replace(artifact.contract, files={}, digest=None) == CONTRACT
     assert set(artifact.contract.files) == {"model.onnx", "extra/data"}
     assert artifact.entry.read_bytes() == b"weights"
 
@@ -77,6 +83,41 @@ def test_an_altered_file_is_refused_by_name(folder: Path) -> None:
     with pytest.raises(ArtifactError, match=r"extra/data was altered"):
         load_artifact(folder)
     assert load_artifact(folder, check_digests=False).contract.entry == "model.onnx"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model.class_names": ["dog", "cat"]},
+        {"model.preprocess.color_order": "rgb"},
+        {"model.preprocess.input_hw": [128, 128]},
+        {"thresholds.min_score": 0.5},
+        {"measured": {}, "waivers": []},
+        {"unknown": 10**30},
+    ],
+)
+def test_an_altered_contract_is_refused(folder: Path, change: dict[str, Any]) -> None:
+    _altered(folder, change)
+    with pytest.raises(ArtifactError, match=r"artifact\.json was altered since it was written"):
+        load_artifact(folder)
+
+
+def test_a_contract_without_its_digest_is_refused(folder: Path) -> None:
+    _altered(folder, {"digest": None})
+    with pytest.raises(ArtifactError, match="has no digest"):
+        load_artifact(folder)
+
+
+def test_the_order_and_spacing_of_a_contract_do_not_matter(folder: Path) -> None:
+    path = folder / CONTRACT_FILE
+    data = json.loads(path.read_text())
+    path.write_text(json.dumps(dict(reversed(data.items()))))
+    assert load_artifact(folder).contract.entry == "model.onnx"
+
+
+def test_files_of_others_in_the_folder_are_named(folder: Path) -> None:
+    (folder / "notes.txt").touch()
+    assert foreign_files(load_artifact(folder)) == ["notes.txt"]
 
 
 def test_a_lost_file_is_refused_by_name(folder: Path) -> None:

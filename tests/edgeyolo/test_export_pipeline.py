@@ -26,6 +26,7 @@ from edgeyolo.errors import (
 )
 from edgeyolo.evaluation import parity
 from edgeyolo.evaluation.proof_frames import proof_frames
+from edgeyolo.inspection import inspect
 from edgeyolo.pictures import list_pictures, read_picture
 from edgeyolo.pipeline import ExportRequest, export
 from edgeyolo.spec import Backend, Precision
@@ -96,10 +97,28 @@ def test_a_lone_vendor_file_carries_its_contract(
     for name in artifact.contract.files:
         (tmp_path / name).write_bytes((artifact.folder / name).read_bytes())
     lone = edgeyolo.load(tmp_path / artifact.contract.entry)
-    assert lone.model == artifact.contract.model
+    assert lone.contract == dataclasses.replace(artifact.contract, files={}, digest=None)
     frame = read_picture(list_pictures(pictures)[0])
     found, expected = lone.predict(frame), edgeyolo.load(artifact.folder).predict(frame)
     np.testing.assert_array_equal(found.boxes_xyxy, expected.boxes_xyxy)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", FLOAT_BACKENDS)
+def test_ties_of_untrained_weights_do_not_fail_parity(
+    backend: Backend, shared: Path, tmp_path: Path
+) -> None:
+    checkpoint = shared / "reference/checkpoint/yolov7_l_w0125_nc7_synth.pt"
+    request = ExportRequest(
+        checkpoint=checkpoint, backend=backend, output=tmp_path / "l", input_hw=(128, 128)
+    )
+    result = export(request)
+    assert result.parity.matched < result.parity.reference
+    folding = result.artifact.contract.measured.folding
+    assert folding is not None
+    assert folding.source_form == "training"
+    assert (folding.repconv_blocks, folding.implicit_heads, folding.auxiliary_heads) == (3, 3, 0)
+    assert folding.max_logit_difference < 5e-5
 
 
 def test_a_file_without_contract_is_refused_with_the_way_out(
@@ -223,6 +242,10 @@ def test_nothing_is_written_when_parity_fails(
     lone = edgeyolo.load(waived.artifact.folder / waived.artifact.contract.entry)
     assert lone.contract is not None
     assert lone.contract.waivers == ("parity",)
+    for path in (waived.artifact.folder, waived.artifact.entry):
+        found = inspect(path)
+        assert not found.sound
+        assert "parity was waived at export" in found.findings
 
 
 def test_a_default_name_is_not_taken_from_the_artifact_of_other_weights(

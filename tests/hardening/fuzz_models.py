@@ -6,12 +6,14 @@ into the vendor's library and through one picture.
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 
 import numpy as np
 
 from edgeyolo.artifact import CONTRACT_FILE, save_artifact
+from edgeyolo.contract import seal_document
 from edgeyolo.inspection import inspect
 from edgeyolo.predictor import load, lone_contract
 from edgeyolo.spec import Backend
@@ -114,6 +116,15 @@ class TfliteFile(Target):
             detect(self.input / "model.tflite", guarded=self.guarded)
 
 
+def resealed(text: bytes) -> bytes:
+    """A JSON object with its right digest; anything else as it is."""
+    try:
+        document = json.loads(text)
+        return seal_document(document).encode() if isinstance(document, dict) else text
+    except (ValueError, RecursionError, OverflowError):
+        return text
+
+
 class ArtifactJson(Target):
     """A sound model beside a damaged ``artifact.json``."""
 
@@ -129,7 +140,11 @@ class ArtifactJson(Target):
 
     def write(self, rng: random.Random) -> None:
         ways = (json_value, json_value, json_value, snippet, *BLIND)
-        (self.input / "artifact" / CONTRACT_FILE).write_bytes(mutate(rng, self.text, ways))
+        text = mutate(rng, self.text, ways)
+        # Half of them with the digest that belongs to what they say now: what is behind it?
+        (self.input / "artifact" / CONTRACT_FILE).write_bytes(
+            resealed(text) if rng.random() < 0.5 else text
+        )
 
     def read(self, rng: random.Random) -> None:
         folder = self.input / "artifact"

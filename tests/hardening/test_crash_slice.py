@@ -42,6 +42,7 @@ def test_the_harness_tells_a_mixture_from_a_whole(tmp_path: Path) -> None:
     import hashlib
     import json
 
+    from edgeyolo.contract import seal_document
     from tests.hardening import crash_writers
     from tests.hardening.crashes import Found, found_artifact
 
@@ -53,5 +54,5 @@ def test_the_harness_tells_a_mixture_from_a_whole(tmp_path: Path) -> None:
     assert found_artifact(tmp_path) is Found.HALF
     document = json.loads((tmp_path / "artifact/artifact.json").read_text())
     document["files"]["a/part"] = hashlib.sha256(content).hexdigest()
-    (tmp_path / "artifact/artifact.json").write_text(json.dumps(document))
+    (tmp_path / "artifact/artifact.json").write_text(seal_document(document))
     assert found_artifact(tmp_path) is Found.HALF

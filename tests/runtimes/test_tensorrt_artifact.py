@@ -17,10 +17,10 @@ import onnxruntime
 import pytest
 from numpy.testing import assert_array_equal
 
-from edgeyolo.artifact import Artifact, load_artifact, save_artifact
+from edgeyolo.artifact import Artifact, load_artifact, save_artifact, write_contract
 from edgeyolo.benchmark.messages import Open, Run, Times, Turn
 from edgeyolo.benchmark.worker import Worker
-from edgeyolo.contract import BuildTarget, Thresholds, encode
+from edgeyolo.contract import BuildTarget, Thresholds, encode, seal_document
 from edgeyolo.errors import (
     ArtifactError,
     BackendError,
@@ -248,7 +248,7 @@ def test_an_orin_nano_is_no_orin_nx_though_both_are_called_orin(
         load(tmp_path / "tiny")
     contract = json.loads((tmp_path / "tiny/artifact.json").read_text())
     del contract["build_target"]["multiprocessors"]
-    (tmp_path / "tiny/artifact.json").write_text(json.dumps(contract))
+    (tmp_path / "tiny/artifact.json").write_text(seal_document(contract))
     load(tmp_path / "tiny").close()
 
 
@@ -285,7 +285,7 @@ def test_measurements_of_the_old_engine_are_dropped_and_parity_of_the_network_st
         },
         "latency": {"network_ms": 1, "batch": 1, "device": "another", "threads": None},
     }  # fmt: skip
-    (artifact.folder / "artifact.json").write_text(json.dumps(text))
+    (artifact.folder / "artifact.json").write_text(seal_document(text))
     measured = build(BuildRequest(folder=tmp_path / "tiny", module=rtx)).artifact.contract.measured
     assert measured.parity is not None
     assert measured.latency is None
@@ -320,7 +320,7 @@ def test_a_recipe_that_is_damaged_or_of_another_schema_is_refused(tmp_path: Path
 def test_an_artifact_of_another_backend_needs_no_build(tmp_path: Path) -> None:
     artifact = ready(tmp_path / "tiny")
     contract = dataclasses.replace(artifact.contract, backend=Backend.ONNX)
-    (artifact.folder / "artifact.json").write_text(encode(contract))
+    write_contract(artifact.folder, contract)
     with pytest.raises(UnsupportedError, match="for onnx, which is not built on the device"):
         build(BuildRequest(folder=tmp_path / "tiny"))
 
@@ -456,7 +456,7 @@ def changed(folder: Path, to: Path, **target: str) -> Path:
     assert contract.build_target is not None
     values = msgspec.to_builtins(contract.build_target) | target
     contract = dataclasses.replace(contract, build_target=BuildTarget(**values))
-    (to / "artifact.json").write_text(encode(contract))
+    write_contract(to, contract)
     return to
 
 
