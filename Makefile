@@ -14,7 +14,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt tools/make_venv.sh
 	touch $@
 
 test: $(VENV)/.ready
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 demo: $(VENV)/.ready
 	$(BIN)/edgeyolo demo --output demo-output
