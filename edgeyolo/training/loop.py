@@ -30,6 +30,7 @@ from edgeyolo.training.distributed import Ranks, synchronized
 from edgeyolo.training.divergence import DivergenceGuard, repair_statistics
 from edgeyolo.training.ema import MovingAverage
 from edgeyolo.training.family_rules import TRAINING
+from edgeyolo.training.freezing import freeze, to_train_mode, trained
 from edgeyolo.training.optimizer import apply_settings, build_optimizer
 from edgeyolo.training.plan import MixedPrecision, TrainingPlan, input_size_at
 from edgeyolo.training.plan_parts import loss_for, schedule_for, uses_auxiliary_heads
@@ -149,7 +150,7 @@ class Trainer:
         self._settled = True
         self.model = model.to(device)
         share_weights(self.model, self.ranks)
-        self._freeze()
+        freeze(self.model, plan.freeze)
         self.average = MovingAverage(self.model, plan.recipe.ema_decay)
         if self.ranks.count > 1 and plan.recipe.sync_batch_norm:
             self.model = synchronized(self.model, device)
@@ -189,7 +190,7 @@ class Trainer:
 
     def _train_epoch(self) -> _Clock:
         place, clock = self.position, _Clock()
-        self._to_train_mode()
+        to_train_mode(self.model, self.plan.freeze)
         closing = self.plan.in_final_phase(place.epoch)
         if isinstance(self.loss, YoloxLoss):
             self.loss.l1 = closing
@@ -263,7 +264,7 @@ class Trainer:
         self.scaler.unscale_(self.optimizer)
         # An infinite limit changes nothing: only the norm is wanted then.
         limit = self.plan.recipe.clip_norm or inf
-        norm = nn.utils.clip_grad_norm_(self._trained(), limit)
+        norm = nn.utils.clip_grad_norm_(trained(self.model), limit)
         # All processes have the same gradient; they must not differ about its norm.
         finite = not self.ranks.sum((~norm.isfinite()).float()).item()
         if finite:
@@ -360,7 +361,7 @@ class Trainer:
         if self._settled:
             return
         self._settled = True
-        average_gradients(self._trained(), self.ranks)
+        average_gradients(trained(self.model), self.ranks)
         if not self.plan.recipe.sync_batch_norm:
             average_statistics(self.model, self.ranks)
             average_statistics(self.average.model, self.ranks)
@@ -376,31 +377,6 @@ class Trainer:
         patience = self.plan.recipe.patience
         place.stopped_early = bool(patience) and place.evaluations_since_best >= patience
         return False
-
-    def _trained(self) -> list[nn.Parameter]:
-        return [p for p in self.model.parameters() if p.requires_grad]
-
-    def _freeze(self) -> None:
-        for prefix in self.plan.freeze:
-            frozen = [p for n, p in self.model.named_parameters() if n.startswith(prefix)]
-            if not frozen:
-                tops = sorted({n.split(".")[0] for n, _ in self.model.named_parameters()})
-                raise TrainingError(
-                    f"nothing to freeze under {prefix!r}; parameters start with: {', '.join(tops)}"
-                )
-            for parameter in frozen:
-                parameter.requires_grad_(False)
-        if not self._trained():
-            raise TrainingError("everything is frozen; leave some parameters to train")
-
-    def _to_train_mode(self) -> None:
-        self.model.train()
-        for name, module in self.model.named_modules():
-            # Frozen layers keep their statistics, too.
-            if isinstance(module, nn.modules.batchnorm._BatchNorm) and any(
-                f"{name}.".startswith(prefix) for prefix in self.plan.freeze
-            ):
-                module.eval()
 
     def _distributed(self) -> nn.Module:
         if self.ranks.count == 1:
