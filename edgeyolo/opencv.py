@@ -54,13 +54,12 @@ def load_opencv() -> Any:
 def quiet_opencv() -> Iterator[None]:
     """Keep OpenCV and FFmpeg from writing their own account of a failed attempt to stderr.
 
-    What the user set in ``OPENCV_FFMPEG_LOGLEVEL`` or ``OPENCV_FFMPEG_DEBUG`` stays. OpenCV reads
-    it when FFmpeg is used for the first time in the process, and then for good.
+    What the user set in ``OPENCV_FFMPEG_LOGLEVEL`` or ``OPENCV_FFMPEG_DEBUG`` stays; else
+    :func:`opencv_problem` silences FFmpeg. OpenCV reads that when FFmpeg is used for the first
+    time in the process, and then for good.
     """
     global _silencers, _level_before
     cv2 = load_opencv()
-    if "OPENCV_FFMPEG_DEBUG" not in os.environ:
-        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET
     logging = cv2.utils.logging
     # The level belongs to the process, and several sources are opened at once: the first silences,
     # the last puts back what was there before the first.
@@ -82,6 +81,10 @@ def opencv_problem() -> OpenCvProblem | None:
     """Import OpenCV; ``None`` where that works. Asked once: a second import fails otherwise."""
     on_jetson = Path("/etc/nv_tegra_release").exists()
     told = io.StringIO()
+    # Here, where programs load their model, not with the first stream: a variable that is set
+    # while another thread starts a program makes that start fail ("Bad address").
+    if "OPENCV_FFMPEG_DEBUG" not in os.environ:
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET
     try:
         # A numpy that does not fit prints a page to stderr before the error is raised.
         with _LOADING, contextlib.redirect_stderr(told):
