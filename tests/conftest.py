@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import settings
 
 # Before torch is imported: threads that wait for each other make tests on tiny networks ten times
 # slower on a busy machine, and one thread sums in one order.
@@ -19,8 +23,23 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# Properties are tested on the same inputs in every run, so that a run says something about the
+# change and not about the draw. `pytest --hypothesis-profile search -k NAME` draws anew, and many.
+settings.register_profile("suite", derandomize=True, deadline=None, max_examples=250)
+settings.register_profile("search", deadline=None, max_examples=20_000, print_blob=True)
+settings.load_profile("suite")
+
 # How `coverage` reaches programs that the tests start.
 COVERAGE = "COVERAGE_PROCESS_CONFIG"
+
+
+@pytest.fixture(autouse=True)
+def _same_draws_in_any_order() -> None:
+    """What a test draws without a seed of its own does not depend on the tests before it."""
+    random.seed(0)
+    np.random.seed(0)
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")

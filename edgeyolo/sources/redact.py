@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-_SCHEME = re.compile(r"\b[a-z][\w+.-]*:/+", re.IGNORECASE)
+_SCHEME = re.compile(r"\b[a-z][\w+.-]*:/{1,2}", re.IGNORECASE)
 _SECRET_NAME = (
     r"[\w-]*(?:user|usr|login|pass|pwd|pw|proxy-id|key|token|secret|auth|cred|sig|cookie|header"
     r"|streamid)[\w-]*"
@@ -56,7 +56,7 @@ def _without_userinfo(text: str) -> str:
     scheme = _SCHEME.search(text)
     start, end = scheme.end() if scheme else 0, text.rfind("@")
     userinfo = text[start : max(start, end)]
-    in_host = "@" in re.split(r"[/?#]", text[start:], maxsplit=1)[0]
+    in_host = "@" in re.split(r"[/?#]", text[start:].lstrip("/"), maxsplit=1)[0]
     if _SECRET_PARAMETER.search(userinfo) and not in_host:
         # rtsp://host/user=a_password=p@ss: this @ belongs to what is hidden next.
         return text

@@ -6,7 +6,7 @@ import json
 import math
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeyolo import contract as contracts
@@ -101,7 +101,6 @@ def contract_values(draw: st.DrawFn) -> Contract:
     )
 
 
-@settings(deadline=None, max_examples=150)
 @given(contract=contract_values(), indent=st.booleans())
 def test_every_contract_survives_json_exactly(contract: Contract, indent: bool) -> None:
     assert contracts.decode(contracts.encode(contract, indent=indent), origin="text") == contract
@@ -119,7 +118,6 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return found
 
 
-@settings(deadline=None, max_examples=400)
 @given(contract=contract_values(), data=st.data())
 def test_a_contract_with_any_value_replaced_is_sound_or_refused(
     contract: Contract, data: st.DataObject
@@ -149,7 +147,6 @@ def test_a_contract_with_any_value_replaced_is_sound_or_refused(
     assert contracts.decode(contracts.encode(found), origin="text") == found
 
 
-@settings(deadline=None, max_examples=300)
 @given(content=st.binary(max_size=60) | JSON_VALUES.map(lambda value: json.dumps(value).encode()))
 def test_anything_that_is_no_contract_is_refused(content: bytes) -> None:
     assert decoded(content) is None

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from numpy.typing import NDArray
@@ -109,7 +109,6 @@ def toy_heads(spec: ModelSpec, seed: int, activated: bool, nchw: bool) -> list[N
     return heads
 
 
-@settings(deadline=None, max_examples=60)
 @given(
     family=st.sampled_from(list(Family)),
     num_classes=st.integers(2, 5) | st.just(1),

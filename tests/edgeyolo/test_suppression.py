@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_array_equal
@@ -163,7 +163,6 @@ coarse_boxes = st.integers(0, 100).flatmap(
 )
 
 
-@settings(deadline=None, max_examples=60)
 @given(
     corners_and_sizes=coarse_boxes,
     seed=st.integers(0, 2**32 - 1),

@@ -7,7 +7,7 @@ import pickle
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeyolo.checkpoints.records import IncompleteError, RefusedError
@@ -34,7 +34,6 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
 @given(value=VALUES, protocol=st.integers(0, 5))
 def test_plain_values_come_back_as_from_pickle(value: Any, protocol: int) -> None:
     data = pickle.dumps(value, protocol)
@@ -43,7 +42,6 @@ def test_plain_values_come_back_as_from_pickle(value: Any, protocol: int) -> Non
     assert unpickler.position == len(b"before") + len(data)
 
 
-@settings(max_examples=100, deadline=None)
 @given(value=VALUES, protocol=st.integers(0, 5), data=st.data())
 def test_a_pickle_that_was_cut_is_incomplete(value: Any, protocol: int, data: Any) -> None:
     whole = pickle.dumps(value, protocol)
@@ -52,7 +50,6 @@ def test_a_pickle_that_was_cut_is_incomplete(value: Any, protocol: int, data: An
         Unpickler(whole[:cut]).load()
 
 
-@settings(max_examples=500, deadline=None)
 @given(noise=st.binary(max_size=200))
 def test_noise_is_refused_or_read_but_never_crashes(noise: bytes) -> None:
     # ValueError: text that is not UTF-8; callers report the file as damaged.
