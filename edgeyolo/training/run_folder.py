@@ -6,6 +6,7 @@
     curves.png         the same as a picture, renewed with each evaluation
     tensorboard/       the same for TensorBoard
     last.pt            to resume from; best.pt, to export
+    .lock              held by the process that writes
 
 Every file but TensorBoard's appears whole or not at all.
 """
@@ -24,6 +25,7 @@ from edgeyolo.errors import OutputError, needs
 from edgeyolo.training.curves import draw_curves
 from edgeyolo.training.loop import IterationLog, Trainer
 from edgeyolo.training.progress import ProgressLine
+from edgeyolo.training.run_lock import LOCK, RunLock
 
 LAST = "last.pt"
 BEST = "best.pt"
@@ -32,7 +34,7 @@ CONFIG = "config.json"
 ENVIRONMENT = "environment.json"
 _LOG, _CURVES, _BOARD = "log.csv", "curves.png", "tensorboard"
 # What a run leaves that ended before its first checkpoint, which another may replace.
-_BEFORE_CHECKPOINT = frozenset({CACHE, CONFIG, ENVIRONMENT, _BOARD})
+_BEFORE_CHECKPOINT = frozenset({CACHE, CONFIG, ENVIRONMENT, LOCK, _BOARD})
 SaveCheckpoint = Callable[[Trainer, Path], None]
 
 
@@ -100,6 +102,7 @@ class RunFolder:
 
     Args:
         folder: Made where it is not there.
+        lock: Of that folder; taken at the start unless it is already.
         epochs: Of the whole training.
         save: Writes a checkpoint of a trainer.
         files: JSON files to write at the start, by name.
@@ -110,6 +113,7 @@ class RunFolder:
     def __init__(
         self,
         folder: Path,
+        lock: RunLock,
         *,
         epochs: int,
         save: SaveCheckpoint,
@@ -118,6 +122,7 @@ class RunFolder:
         tensorboard: bool = True,
     ) -> None:
         self.folder = folder
+        self._lock = lock
         self._save = save
         self._files = files
         self._progress = ProgressLine(epochs)
@@ -131,6 +136,9 @@ class RunFolder:
 
     def __enter__(self) -> RunFolder:
         make_run_folder(self.folder)
+        if self._lock.take():
+            # Another run may have come and gone since this one looked.
+            check_new_run(self.folder)
         for path in self.folder.iterdir():
             if _is_remnant(path):
                 path.unlink()

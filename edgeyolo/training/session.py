@@ -47,6 +47,7 @@ from edgeyolo.training.run_folder import (
     SilentRank,
     check_new_run,
 )
+from edgeyolo.training.run_lock import RunLock
 from edgeyolo.training.settings import as_plain, from_plain
 
 
@@ -76,12 +77,12 @@ def train(request: TrainingRequest) -> TrainingResult:
         TrainingError: It cannot start or go on.
         DatasetError: Nothing usable to train or evaluate on.
         CheckpointError: The weights cannot be used.
-        OutputError: The run folder exists or cannot be written.
+        OutputError: The run folder exists, cannot be written, or another training writes it.
         ValueError: A wrong setting.
     """
-    with joined_ranks() as ranks:
+    with joined_ranks() as ranks, RunLock(Path(request.output)) as lock:
         ranks.on_first(lambda: check_new_run(Path(request.output)))
-        return _trained(request, ranks, None)
+        return _trained(request, ranks, lock, None)
 
 
 def resume(folder: Path, changes: Changes | None = None) -> TrainingResult:
@@ -95,13 +96,15 @@ def resume(folder: Path, changes: Changes | None = None) -> TrainingResult:
 
     Raises:
         TrainingError: *folder* is no run, or its data set has changed.
+        OutputError: Another training writes *folder*, or it cannot be written.
         ValueError: A change that a run cannot take, or a wrong value.
     """
-    with joined_ranks() as ranks:
+    with joined_ranks() as ranks, RunLock(folder) as lock:
         saved = ranks.on_first(lambda: saved_run(folder))
         with ranks.together():
             request = (changes or Changes()).applied(saved.request)
-        return _trained(request, ranks, saved)
+        ranks.on_first(lock.take)
+        return _trained(request, ranks, lock, saved)
 
 
 def chosen_device(name: str) -> torch.device:
@@ -134,7 +137,9 @@ class _Start:
     state: dict[str, Any] | None
 
 
-def _trained(request: TrainingRequest, ranks: Ranks, saved: SavedRun | None) -> TrainingResult:
+def _trained(
+    request: TrainingRequest, ranks: Ranks, lock: RunLock, saved: SavedRun | None
+) -> TrainingResult:
     say = _say if ranks.first else _keep_silent
     folder = Path(request.output)
     with ranks.together():
@@ -184,7 +189,9 @@ def _trained(request: TrainingRequest, ranks: Ranks, saved: SavedRun | None) -> 
         )
 
     with ranks.together():
-        observer = _observer(request, ranks, save, _files(request, saved, state, device), state)
+        observer = _observer(
+            request, ranks, lock, save, _files(request, saved, state, device), state
+        )
         trainer = Trainer(
             model,
             plan,
@@ -258,6 +265,7 @@ def _files(
 def _observer(
     request: TrainingRequest,
     ranks: Ranks,
+    lock: RunLock,
     save: SaveCheckpoint,
     files: Mapping[str, Mapping[str, Any]],
     state: Mapping[str, Any] | None,
@@ -266,6 +274,7 @@ def _observer(
         return SilentRank()
     return RunFolder(
         Path(request.output),
+        lock,
         epochs=request.epochs,
         save=save,
         files=files,

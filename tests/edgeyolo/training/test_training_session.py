@@ -46,6 +46,7 @@ def test_a_run_leaves_everything_that_its_reader_needs(pictures: Path, tmp_path:
     folder = tmp_path / "run"
     names = {path.name for path in folder.iterdir()}
     assert names == {
+        ".lock",
         "config.json",
         "environment.json",
         "log.csv",
