@@ -63,7 +63,8 @@ class DivergenceGuard:
         raise TrainingError(
             f"{reason}{self._last}; go on from the last checkpoint, which is untouched, with "
             f"--resume RUN and a lower learning rate (--set {rate}=...), clipped gradients "
-            f"(--set clip_norm=10) or --precision bf16 or fp32"
+            f"(--set clip_norm=10) or --precision bf16 or fp32; if that ends alike, its "
+            f"weights have run away already: start a new run with --weights RUN/best.pt"
         )
 
     @torch.no_grad()
