@@ -170,8 +170,12 @@ class Stream:
         self.close()
 
     def close(self) -> None:
-        """Stop all threads and let go of the sources; the predictor is free again."""
+        """Stop all threads and let go of the sources; the predictor is free again.
+
+        Waits where another thread is closing this stream already.
+        """
         self._finalizer()
+        self._pipeline.stop()
 
 
 class _Done(NamedTuple):
@@ -211,6 +215,9 @@ class _Pipeline:
             len(sources), 1 if self._newest_only else waiting_frames, self._newest_only
         )
         self.outlet = Outlet[_Done](1 if self._newest_only else _WAITING_RESULTS)
+        self._choosing = threading.RLock()  # a signal's handler may close while its thread does
+        self._stopper: int | None = None
+        self._stopped = threading.Event()
         self._driver = threading.Thread(target=self._drive, name="edgeyolo-stream", daemon=True)
         self._captures = [
             threading.Thread(
@@ -225,6 +232,23 @@ class _Pipeline:
             thread.start()
 
     def stop(self) -> None:
+        """Stop once; whoever else asks waits for that, but threads that it may wait for."""
+        with self._choosing:
+            first = self._stopper is None
+            if first:
+                self._stopper = threading.get_ident()
+        if first:
+            try:
+                self._stop()
+            finally:
+                self._stopped.set()
+        elif self._stopper != threading.get_ident() and not self._is_own_thread():
+            self._stopped.wait()
+
+    def _is_own_thread(self) -> bool:
+        return threading.current_thread() in (self._driver, *self._captures)
+
+    def _stop(self) -> None:
         self._intake.stop()
         self.outlet.stop()
         for source in self._sources:

@@ -254,6 +254,40 @@ def test_leaving_early_stops_everything(quadrants: Quadrants) -> None:
     predictor.predict(scenes(1)[0])
 
 
+def test_whoever_closes_a_stream_finds_the_predictor_free_again(quadrants: Quadrants) -> None:
+    predictor = quadrants()
+    predictor.session = Slowed(predictor.session, 0.2)
+    stream = predictor.stream(Frames(scenes(500)))
+    next(stream)
+    other = threading.Thread(target=stream.close)
+    other.start()
+    while not stream._pipeline.outlet._stopped:
+        time.sleep(0.001)
+    # The other thread is waiting for the network now.
+    stream.close()
+    assert not predictor.streaming
+    predictor.predict(scenes(1)[0])
+    other.join()
+
+
+def test_a_signal_that_closes_a_stream_while_it_is_closed_does_no_harm(
+    quadrants: Quadrants,
+) -> None:
+    predictor = quadrants()
+    predictor.session = Slowed(predictor.session, 0.3)
+    stream = predictor.stream(Frames(scenes(500)))
+    next(stream)
+    before = signal.signal(signal.SIGALRM, lambda *_: stream.close())
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        stream.close()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert not predictor.streaming
+    assert not stream_threads()
+
+
 def test_closing_the_predictor_stops_its_stream_before_the_model_is_freed(
     quadrants: Quadrants,
 ) -> None:
