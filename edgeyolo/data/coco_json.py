@@ -120,13 +120,19 @@ def _add(
         detail = f"bbox is {_shorten(box)}, not four numbers x, y, width, height"
         problems.append(Problem(ProblemKind.MALFORMED_LABEL, where, detail))
         return
+    crowd = annotation.get("iscrowd")
+    # A text "0" is true to Python: the object would be left out of training and accuracy.
+    if crowd is not None and not (isinstance(crowd, int | float) and crowd in (0, 1)):
+        detail = f"iscrowd is {_shorten(repr(crowd))}, neither 0 nor 1"
+        problems.append(Problem(ProblemKind.MALFORMED_LABEL, where, detail))
+        return
     x, y, width, height = (_as_float(value) for value in box)
     area = annotation.get("area")
     collector.add(
         (x, y, x + width, y + height),
         class_of[category_id],
         where=where,
-        crowd=bool(annotation.get("iscrowd", 0)),
+        crowd=bool(crowd),
         area=_as_float(area) if isinstance(area, int | float) else None,
         segments=polygons_of(annotation.get("segmentation")),
     )

@@ -12,7 +12,7 @@ from edgeyolo.data.dataset import DetectionDataset, ProblemKind, count_problems
 from edgeyolo.data.labels import read_dataset
 from edgeyolo.data.pictures import picture_header, read_picture
 from edgeyolo.errors import DatasetError
-from tests.edgeyolo.data.dataset_files import coco_folder, textured, write_picture
+from tests.edgeyolo.data.dataset_files import coco_folder, save_json, textured, write_picture
 
 
 def write_yolo(root: Path, dataset: DetectionDataset) -> Path:
@@ -135,3 +135,22 @@ def test_a_size_behind_long_metadata_is_found(tmp_path: Path, padding: int) -> N
 def test_headers_agree_with_decoded_pictures(shared: Path) -> None:
     for path in sorted((shared / "assets/coco_val2017_subset/images").glob("*.jpg"))[:20]:
         assert picture_header(path).hw == read_picture(path).shape[:2]
+
+
+@pytest.mark.parametrize("value", [1, True, 1.0])
+def test_coco_crowd_regions_are_told_by_one_or_true(tmp_path: Path, value: object) -> None:
+    document = coco_folder(tmp_path, count=1)
+    document["annotations"][1]["iscrowd"] = value
+    save_json(tmp_path, document)
+    (picture,) = read_dataset(tmp_path).pictures
+    assert picture.crowd.tolist() == [False, True]
+
+
+def test_a_text_for_iscrowd_is_named_with_its_value(tmp_path: Path) -> None:
+    document = coco_folder(tmp_path, count=1)
+    document["annotations"][0]["iscrowd"] = "0"
+    save_json(tmp_path, document)
+    dataset = read_dataset(tmp_path)
+    (problem,) = dataset.problems
+    assert str(problem) == "000.jpg, annotations[0]: iscrowd is '0', neither 0 nor 1"
+    assert dataset.boxes_per_class().tolist() == [0, 1]
