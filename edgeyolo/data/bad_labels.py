@@ -76,9 +76,11 @@ def _refusal(
         parts.append(f"{others[0].kind.value}: {others[0]} (errors in all: {len(others)})")
     if missing:
         total = len(dataset) + sum(one.kind in _WHOLE_PICTURES for one in errors)
+        # A list of pictures says itself where they are; other labels tell names, and in which
+        # folder they were looked for.
+        way_out = "; --images names their folder" if any(one.detail for one in missing) else ""
         parts.append(
-            f"{len(missing)} of {total} pictures are missing, the first is {missing[0]}; "
-            "--images names their folder"
+            f"{len(missing)} of {total} pictures are missing, the first is {missing[0]}{way_out}"
         )
     return (
         f"{dataset.name}: {'; '.join(parts)}; repair it (see: edgeyolo data check {source}"

@@ -32,13 +32,15 @@ def read_dataset(
             * a folder with ``images/`` and a COCO ``instances.json``, or a data-set YAML;
             * a Pascal VOC folder (``Annotations/``, ``JPEGImages/``, ``ImageSets/Main/``);
             * a folder of YOLO ``.txt`` or of VOC ``.xml`` files, together with *images*.
-        images: Folder of the pictures where it is not beside the labels.
+        images: Folder of the pictures where it is not beside the labels; with a YAML, of those
+            of its COCO ``.json`` only.
         class_names: Needed for a bare folder of YOLO labels; fixes the order for VOC.
         split: Which part of a YAML or of VOC's ``ImageSets/Main`` is read.
 
     Raises:
-        DatasetError: Nothing readable is there; single bad labels and pictures are in
-            ``problems`` of the result instead.
+        DatasetError: Nothing readable is there, or *images* is given for a YAML that names its
+            pictures itself; single bad labels and pictures are in ``problems`` of the result
+            instead.
     """
     if not source.exists():
         raise DatasetError(f"data set {source} does not exist")
@@ -81,7 +83,7 @@ def _read(
         if suffix == ".json":
             return read_coco_json(source, images or _images_beside(source))
         if suffix in YAML_SUFFIXES:
-            return _read_yaml(source, split)
+            return _read_yaml(source, images, split)
         raise DatasetError(f"{source} is neither a COCO .json nor a data-set .yaml")
     if (source / "instances.json").is_file():
         return read_coco_json(source / "instances.json", images or source / "images")
@@ -94,7 +96,7 @@ def _read(
         )
     yamls = _yamls(source)
     if len(yamls) == 1:
-        return _read_yaml(yamls[0], split)
+        return _read_yaml(yamls[0], images, split)
     if any(source.glob("*.xml")):
         return read_voc(source, images or source, class_names=class_names)
     if any(source.glob("*.txt")):
@@ -110,16 +112,21 @@ def _read(
     )
 
 
-def _read_yaml(file: Path, split: str) -> DetectionDataset:
+def _read_yaml(file: Path, images: Path | None, split: str) -> DetectionDataset:
     config = read_dataset_yaml(file)
     sources = config.sources(split)
     json_files = [path for path in sources if path.suffix.lower() == ".json"]
     name = f"{file} ({split})"
     if not json_files:
+        if images is not None:
+            raise DatasetError(
+                f"{file}: {split} names its pictures ({sources[0]}), so that --images {images} has "
+                "no meaning; leave it out, or change the YAML"
+            )
         return read_yolo(name, sources, config.class_names)
     if len(sources) != 1:
         raise DatasetError(f"{file}: {split} may name one .json, or folders and lists, not both")
-    dataset = read_coco_json(json_files[0], _images_beside(json_files[0]))
+    dataset = read_coco_json(json_files[0], images or _images_beside(json_files[0]))
     if dataset.class_names != config.class_names:
         raise DatasetError(
             f"{file} and {json_files[0]} name different classes: {config.class_names[:5]}... "

@@ -84,7 +84,7 @@ def datasets(
             split=request.val_split,
         )
         validation = _checked(found, say, decode=True)
-        left_out = judge_labels(validation, evaluated, skip=request.skip_bad_labels)
+        left_out = judge_labels(validation, evaluated, _path(images), skip=request.skip_bad_labels)
         if left_out:
             say(f"{validation.name}: left out of the evaluation: {left_out}")
         if not validation.boxes_per_class().any():

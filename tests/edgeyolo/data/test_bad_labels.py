@@ -66,9 +66,19 @@ def test_missing_pictures_are_counted(tmp_path: Path) -> None:
     for name in ("001.jpg", "003.jpg"):
         (tmp_path / "images" / name).unlink()
     dataset = read_dataset(tmp_path)
-    with pytest.raises(DatasetError, match=r"2 of 4 pictures are missing, the first is 001\.jpg"):
+    first = r"2 of 4 pictures are missing, the first is 001\.jpg.*; --images names their folder"
+    with pytest.raises(DatasetError, match=first):
         judge_labels(dataset, tmp_path, skip=False)
     assert str(judge_labels(dataset, tmp_path, skip=True)) == "2 pictures and 0 labels"
+
+
+def test_where_a_list_names_missing_pictures_no_folder_is_asked_for(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a.png", textured((40, 40)))
+    (tmp_path / "val.txt").write_text("a.png\nb.png\n", encoding="utf-8")
+    (tmp_path / "d.yaml").write_text("val: val.txt\nnames: [cube]\n", encoding="utf-8")
+    with pytest.raises(DatasetError, match="1 of 2 pictures are missing") as caught:
+        judge_labels(read_dataset(tmp_path / "d.yaml"), tmp_path / "d.yaml", skip=False)
+    assert "--images" not in str(caught.value)
 
 
 def test_labels_of_pictures_that_are_not_listed_are_an_error(tmp_path: Path) -> None:

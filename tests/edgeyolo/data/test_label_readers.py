@@ -154,3 +154,32 @@ def test_a_text_for_iscrowd_is_named_with_its_value(tmp_path: Path) -> None:
     (problem,) = dataset.problems
     assert str(problem) == "000.jpg, annotations[0]: iscrowd is '0', neither 0 nor 1"
     assert dataset.boxes_per_class().tolist() == [0, 1]
+
+
+def yaml_of_coco(root: Path) -> tuple[Path, Path]:
+    """A YAML whose ``val`` is a COCO file, and the folder elsewhere that holds its pictures."""
+    coco_folder(root)
+    (root / "images").rename(root / "elsewhere")
+    (root / "d.yaml").write_text("val: instances.json\nnames: [cube, ball]\n", encoding="utf-8")
+    return root / "d.yaml", root / "elsewhere"
+
+
+def test_pictures_of_a_yaml_s_coco_file_may_lie_elsewhere(tmp_path: Path) -> None:
+    file, images = yaml_of_coco(tmp_path)
+    with pytest.raises(DatasetError, match="no usable picture"):
+        read_dataset(file)
+    dataset = read_dataset(file, images=images)
+    assert dataset.problems == ()
+    assert [picture.path.parent for picture in dataset.pictures] == [images] * 4
+
+
+@pytest.mark.parametrize("value", ["pictures", "val.txt"])
+def test_a_folder_of_pictures_beside_a_yaml_that_names_them_is_refused(
+    tmp_path: Path, value: str
+) -> None:
+    write_picture(tmp_path / "pictures/a.jpg", textured((48, 64)))
+    (tmp_path / "val.txt").write_text("pictures/a.jpg\n", encoding="utf-8")
+    (tmp_path / "d.yaml").write_text(f"val: {value}\nnames: [cube]\n", encoding="utf-8")
+    assert len(read_dataset(tmp_path / "d.yaml")) == 1
+    with pytest.raises(DatasetError, match=rf"val names its pictures \(.*{value}\), so that --im"):
+        read_dataset(tmp_path / "d.yaml", images=tmp_path / "pictures")

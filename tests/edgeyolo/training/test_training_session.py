@@ -195,6 +195,20 @@ def test_a_yaml_without_val_trains_without_validation(pictures: Path, tmp_path: 
         counts(replace(request, val_split="dev"))
 
 
+def test_a_yaml_of_coco_files_is_trained_with_pictures_elsewhere(
+    pictures: Path, tmp_path: Path
+) -> None:
+    shutil.copy(pictures / "instances.json", tmp_path / "all.json")
+    yaml = tmp_path / "boxes.yaml"
+    yaml.write_text("train: all.json\nval: all.json\nnames: [red, green]\n")
+    images = str(pictures / "images")
+    own = request_for(pictures, tmp_path / "run", data=str(yaml), val=None, images=images)
+    assert counts(own) == (16, 16)
+    assert counts(replace(own, val=str(yaml), val_images=images)) == (16, 16)
+    with pytest.raises(DatasetError, match="no usable picture"):
+        counts(replace(own, val=str(yaml)))
+
+
 def test_a_voc_folder_is_evaluated_on_its_own_split(pictures: Path, tmp_path: Path) -> None:
     """Also where only some of the classes occur in it."""
     content = json.loads((pictures / "instances.json").read_text())
