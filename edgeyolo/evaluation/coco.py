@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeyolo.data.class_names import same_classes
 from edgeyolo.data.dataset import DetectionDataset, LabeledPicture
 from edgeyolo.data.pictures import read_picture
 from edgeyolo.detections import Detections
@@ -27,7 +28,8 @@ Progress = Callable[[int, int], None]
 class ClassMatching(str, Enum):
     """How the classes of a model find those of a data set.
 
-    NAMES: By equal names; classes that only one side knows are left out.
+    NAMES: By equal names; classes that only one side knows are left out. Capitals matter only
+        where a side has names that differ in nothing else.
     ORDER: Class i is class i, whatever the names; needs equally many.
     STRICT: By names, and every class of the data set must be known to the model.
     """
@@ -237,8 +239,7 @@ def class_mapping(
                 f"they cannot be matched by order"
             )
         return np.arange(len(model_names), dtype=np.int64)
-    index_of = {name.strip().casefold(): index for index, name in enumerate(dataset_names)}
-    mapping = np.array([index_of.get(name.strip().casefold(), -1) for name in model_names])
+    mapping = np.array(same_classes(model_names, dataset_names), np.int64)
     missing = [name for i, name in enumerate(dataset_names) if i not in set(mapping.tolist())]
     if len(missing) == len(dataset_names) or (missing and matching is ClassMatching.STRICT):
         raise DatasetError(
@@ -247,7 +248,7 @@ def class_mapping(
             f"common names only with --match-classes names, or by position with "
             f"--match-classes order"
         )
-    return mapping.astype(np.int64)
+    return mapping
 
 
 def coco_report(results: Iterable[PictureResult], dataset: DetectionDataset) -> CocoReport:

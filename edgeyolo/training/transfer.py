@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from edgeyolo.data.class_names import same_classes
 from edgeyolo.errors import TrainingError
 from edgeyolo.models.detector import Detector
 from edgeyolo.training.family_rules import TRAINING
@@ -69,13 +70,9 @@ def transfer(
     folded = [key for key in source if key.endswith(".conv.bias")]
     if folded and f"{folded[0][: -len('.conv.bias')]}.bn.weight" in state:
         raise TrainingError("folded weights must get their batch norms back before training")
-    index_of = {name.strip().casefold(): i for i, name in enumerate(source_names)}
-    pairs = [
-        (own, index_of[name.strip().casefold()])
-        for own, name in enumerate(class_names)
-        if name.strip().casefold() in index_of
-    ]
-    same_classes = tuple(source_names) == tuple(class_names)
+    places = same_classes(class_names, source_names)
+    pairs = [(own, place) for own, place in enumerate(places) if place >= 0]
+    all_same = tuple(source_names) == tuple(class_names)
     copied = by_class = 0
     fresh: list[str] = []
     for name, value in state.items():
@@ -85,7 +82,7 @@ def transfer(
                 value.fill_(0.0 if ".ia." in name else 1.0)
             if not _IGNORED.search(name):
                 fresh.append(name)
-        elif rules.class_tensors.match(name) and not same_classes:
+        elif rules.class_tensors.match(name) and not all_same:
             rules.copy_classes(given.float(), value, pairs, len(source_names), model.num_classes)
             by_class += 1
         elif given.shape == value.shape:

@@ -22,7 +22,7 @@ from edgeyolo.evaluation.coco import (
     coco_results,
     evaluate,
 )
-from tests.edgeyolo.data.dataset_files import coco_folder
+from tests.edgeyolo.data.dataset_files import coco_folder, save_json
 
 
 def imperfect_results(dataset: DetectionDataset, seed: int) -> list[PictureResult]:
@@ -120,3 +120,39 @@ def test_classes_that_do_not_match_are_refused() -> None:
         class_mapping(["x", "y"], ["cube", "ball"], ClassMatching.NAMES)
     assert class_mapping(["x", " Ball"], ["cube", "ball"], ClassMatching.NAMES).tolist() == [-1, 1]
     assert class_mapping(["x", "y"], ["cube", "ball"], ClassMatching.ORDER).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("model", "labels", "expected"),
+    [
+        (["A", "a", "b"], ["A", "a", "b"], [0, 1, 2]),
+        (["a", "A"], ["A", "a"], [1, 0]),
+        (["A", "a", "B"], ["A", "b"], [0, -1, 1]),
+        (["Cat", "dog"], ["cat", "CAT", "Dog"], [-1, 2]),
+        (["cat", "Cat", "dog"], ["CAT", "dog"], [-1, -1, 1]),
+        (["a ", "A"], ["a", "A"], [0, 1]),
+        (["dog", "dog"], ["Dog"], [0, 0]),
+    ],
+)
+def test_capitals_tell_classes_apart_where_names_differ_in_nothing_else(
+    model: list[str], labels: list[str], expected: list[int]
+) -> None:
+    assert class_mapping(model, labels, ClassMatching.NAMES).tolist() == expected
+
+
+def test_perfect_detections_of_letters_score_one(tmp_path: Path) -> None:
+    """``A`` and ``a`` were one class."""
+    document = coco_folder(tmp_path)
+    document["categories"] = [{"id": 1, "name": "A"}, {"id": 3, "name": "a"}]
+    save_json(tmp_path, document)
+    dataset = read_dataset(tmp_path)
+    truth = iter(dataset.pictures)
+
+    def predict(_: Frame) -> Detections:
+        picture = next(truth)
+        boxes = picture.boxes_xyxy.astype(np.float32)
+        return Detections(
+            boxes, np.ones(len(boxes), np.float32), picture.class_ids, dataset.class_names
+        )
+
+    assert evaluate(predict, dataset).ap == pytest.approx(1.0)

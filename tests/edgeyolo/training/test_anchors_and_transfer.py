@@ -83,6 +83,17 @@ def test_a_yolov7_head_keeps_boxes_and_the_rows_of_common_classes() -> None:
         assert not torch.allclose(after[..., 5], before[..., 5])
 
 
+def test_letters_take_over_the_rows_of_their_own_case() -> None:
+    torch.manual_seed(0)
+    old = build_architecture(rectangles.mini_yolov7(num_classes=3))
+    new = build_architecture(rectangles.mini_yolov7(num_classes=3))
+    report = transfer(old.state_dict(), ("A", "a", "b"), new, ("a", "A", "B"))
+    assert report.shared_classes == ("a", "A", "B")
+    picture = torch.rand(1, 3, 64, 64)
+    for before, after in zip(outputs(old, picture), outputs(new, picture), strict=True):
+        torch.testing.assert_close(after[..., 5:], before[..., [6, 5, 7]])
+
+
 def test_a_deploy_form_starts_training_with_its_own_outputs() -> None:
     """The heads of P6 deploy and training forms have other numbers; implicit terms are new."""
     torch.manual_seed(0)
