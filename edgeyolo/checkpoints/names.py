@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from edgeyolo.errors import DatasetError, brief, needs, one_line
+from edgeyolo.data.class_names import checked_names
+from edgeyolo.errors import DatasetError, needs, one_line
 
 _MAX_BYTES = 512 << 20  # COCO annotation files reach 450 MB
 
@@ -40,7 +40,7 @@ def read_names(file: Path) -> tuple[str, ...]:
         names = _from_yaml(text, file)
     else:
         names = [line.strip() for line in text.rstrip().splitlines()]
-    return _checked(names, file)
+    return checked_names(names, file)
 
 
 def _from_json(text: str, file: Path) -> list[Any]:
@@ -64,29 +64,10 @@ def _from_json(text: str, file: Path) -> list[Any]:
 def _from_yaml(text: str, file: Path) -> list[Any]:
     with needs("PyYAML", extra="eval"):
         import yaml
+
+        from edgeyolo.data.dataset_yaml import load_yaml, names_of
     try:
-        data = yaml.safe_load(text)
+        document = load_yaml(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise DatasetError(f"{file} is not valid YAML: {one_line(error)}") from error
-    names = data.get("names") if isinstance(data, dict) else None
-    if isinstance(names, dict) and names.keys() == set(range(len(names))):
-        return [names[index] for index in range(len(names))]
-    if not isinstance(names, list):
-        raise DatasetError(
-            f"{file} has no 'names' as a list, or as a dict with the keys 0, 1, 2, ..."
-        )
-    return names
-
-
-def _checked(names: list[Any], file: Path) -> tuple[str, ...]:
-    if not names:
-        raise DatasetError(f"{file} holds no class names")
-    for index, name in enumerate(names):
-        # YAML reads an unquoted "no" or "7" as something else than text.
-        if not isinstance(name, str) or not name.strip():
-            raise DatasetError(f"{file}: name of class {index} is {brief(name)}, expected text")
-    cleaned = tuple(name.strip() for name in names)
-    name, count = Counter(cleaned).most_common(1)[0]
-    if count > 1:
-        raise DatasetError(f"{file}: the class name {brief(name)} occurs twice")
-    return cleaned
+    return names_of(document, file)

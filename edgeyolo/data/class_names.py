@@ -1,9 +1,35 @@
-"""Class names: which of two lists mean the same class."""
+"""Class names: what may be one, and which of two lists mean the same class."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from edgeyolo.errors import DatasetError, brief
+
+
+def checked_names(names: Sequence[Any], file: Path) -> tuple[str, ...]:
+    """Class names out of *file*, without blanks at their ends.
+
+    Raises:
+        DatasetError: There are none, or one is no text, empty or repeated.
+    """
+    if not names:
+        raise DatasetError(f"{file} holds no class names")
+    for index, name in enumerate(names):
+        if not isinstance(name, str) or not name.strip():
+            # YAML reads off and no as False, an empty place as None, 1.5 as a number.
+            quote = "" if isinstance(name, str | list | dict) else "; put it in quotes"
+            raise DatasetError(
+                f"{file}: name of class {index} is {brief(name)}, expected text{quote}"
+            )
+    cleaned = tuple(name.strip() for name in names)
+    name, count = Counter(cleaned).most_common(1)[0]
+    if count > 1:
+        raise DatasetError(f"{file}: the class name {brief(name)} occurs twice")
+    return cleaned
 
 
 def same_classes(names: Sequence[str], others: Sequence[str]) -> list[int]:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from edgeyolo.data.coco_json import read_coco_json
 from edgeyolo.data.dataset import DetectionDataset
+from edgeyolo.data.dataset_yaml import read_dataset_yaml
 from edgeyolo.data.voc_xml import read_voc
-from edgeyolo.data.yolo_txt import read_dataset_yaml, read_yolo
+from edgeyolo.data.yolo_txt import read_yolo
 from edgeyolo.errors import DatasetError, one_line
 
 YAML_SUFFIXES = frozenset({".yaml", ".yml"})

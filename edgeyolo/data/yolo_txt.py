@@ -1,102 +1,18 @@
-"""YOLO labels: one text file per picture, and the data-set YAML that lists the pictures."""
+"""YOLO labels: one text file per picture."""
 
 from __future__ import annotations
 
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import yaml
 
 from edgeyolo.data.dataset import DetectionDataset, LabeledPicture, Problem, ProblemKind
 from edgeyolo.data.label_checks import LabelCollector
 from edgeyolo.data.pictures import PICTURE_SUFFIXES, picture_header
-from edgeyolo.errors import DatasetError, brief, one_line
-
-
-@dataclass(frozen=True, slots=True)
-class DatasetYaml:
-    """A data-set YAML: class names, and per split the folders, lists or COCO files.
-
-    Attributes:
-        path: The YAML file.
-        class_names: In class-id order.
-        splits: ``"train"``, ``"val"``, ``"test"`` to the sources as absolute paths.
-    """
-
-    path: Path
-    class_names: tuple[str, ...]
-    splits: dict[str, tuple[Path, ...]]
-
-    def sources(self, split: str) -> tuple[Path, ...]:
-        try:
-            return self.splits[split]
-        except KeyError:
-            raise DatasetError(
-                f"{self.path} has no split {split!r}; it has: {', '.join(self.splits) or 'none'}"
-            ) from None
-
-
-def read_dataset_yaml(file: Path) -> DatasetYaml:
-    """Read a data-set YAML: ``names`` (list, or id: name), ``train``, ``val``, ``test``, ``path``.
-
-    Raises:
-        DatasetError: The file is missing, no YAML, or without usable names.
-    """
-    try:
-        document = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise DatasetError(f"cannot read {file}: {error.strerror or one_line(error)}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise DatasetError(f"{file} is not a YAML file: {one_line(error)}") from error
-    if not isinstance(document, dict):
-        raise DatasetError(f"{file} is no data-set YAML: it needs names, train and val")
-    names = _names(document, file)
-    root = file.parent
-    if document.get("path"):
-        root = root / _place(document["path"], "path", file)
-    splits = {}
-    for split in ("train", "val", "test"):
-        value = document.get(split)
-        if not value:
-            continue
-        entries = value if isinstance(value, list) else [value]
-        splits[split] = tuple(root / _place(entry, split, file) for entry in entries)
-    return DatasetYaml(file, names, splits)
-
-
-def _place(value: object, key: str, file: Path) -> str:
-    # Only then text: YAML lets a short file say a list of billions.
-    if not isinstance(value, str | int) or "\0" in str(value):
-        raise DatasetError(f"{file}: {key} must name files or folders, got {brief(value)}")
-    return str(value)
-
-
-def _names(document: dict[Any, Any], file: Path) -> tuple[str, ...]:
-    names = document.get("names")
-    if isinstance(names, dict):
-        by_number = {str(number): name for number, name in names.items()}
-        numbers = [str(index) for index in range(len(by_number))]
-        if set(by_number) != set(numbers):
-            raise DatasetError(f"{file}: names must be numbered 0..{len(names) - 1}: {list(names)}")
-        names = [by_number[number] for number in numbers]
-    if not isinstance(names, list) or not names:
-        raise DatasetError(f"{file} has no names; a data set needs the names of its classes")
-    for name in names:
-        if isinstance(name, list | dict):
-            raise DatasetError(f"{file}: a class name must be text, got {brief(name)}")
-    texts = tuple(str(name).strip() for name in names)
-    if len(set(texts)) != len(texts) or "" in texts:
-        raise DatasetError(f"{file}: class names must be distinct and not empty: {list(texts)}")
-    if "nc" in document and document["nc"] != len(texts):
-        raise DatasetError(
-            f"{file}: nc is {brief(document['nc'])} but there are {len(texts)} names"
-        )
-    return texts
+from edgeyolo.errors import DatasetError, one_line
 
 
 def read_yolo(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from edgeyolo.checkpoints.names import read_names
 from edgeyolo.coco_names import COCO_NAMES
+from edgeyolo.data.labels import read_dataset
 from edgeyolo.errors import DatasetError
+from tests.edgeyolo.data.dataset_files import textured, write_picture
 
 ACCEPTED = {
     "lines.txt": "ant\n bee \ncar door\n\n",
@@ -54,6 +57,47 @@ def test_names_are_read_from_text_yaml_and_json(name: str, tmp_path: Path) -> No
     file = tmp_path / name
     file.write_bytes(ACCEPTED[name].encode())
     assert read_names(file) == ("ant", "bee", "car door")
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("off", "class 2 is False, expected text; put it in quotes"),
+        ("YES", "class 2 is True, expected text; put it in quotes"),
+        ("null", "class 2 is None, expected text; put it in quotes"),
+        ("", "class 2 is None, expected text; put it in quotes"),
+        ("1.5", "class 2 is 1.5, expected text; put it in quotes"),
+        ("2026-11-23", "class 2 is datetime.date(2026, 11, 23), expected text; put it in quotes"),
+        ("[a]", "class 2 is ['a'], expected text$"),
+        ("' '", "class 2 is ' ', expected text$"),
+        ("red", "'red' occurs twice"),
+        ("'off'", "off"),
+        ("7", "7"),
+        ("007", "007"),
+        ("12:30", "12:30"),
+        ("0x1F", "0x1F"),
+    ],
+)
+def test_names_and_data_sets_take_the_same_names_from_a_yaml(
+    tmp_path: Path, written: str, expected: str
+) -> None:
+    write_picture(tmp_path / "images/a.png", textured((8, 8)))
+    for number, text in enumerate(
+        (
+            f"[red, green, {written or '~'}]",
+            f"\n- red\n- green\n- {written}",
+            f"{{0: red, 1: green, 2: {written}}}",
+        )
+    ):
+        file = tmp_path / f"{number}.yaml"
+        file.write_text(f"val: images\nnames: {text}\n")
+        for reader in (read_names, lambda path: read_dataset(path).class_names):
+            if "class" in expected or "twice" in expected:
+                pattern = re.escape(expected).replace(r"\$", "$")
+                with pytest.raises(DatasetError, match=pattern):
+                    reader(file)
+            else:
+                assert reader(file) == ("red", "green", expected)
 
 
 @pytest.mark.parametrize("name", REFUSED)
