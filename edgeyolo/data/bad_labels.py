@@ -18,6 +18,7 @@ _WHOLE_PICTURES = frozenset(
         ProblemKind.UNREADABLE_LABELS,
         ProblemKind.SIZE_MISMATCH,
         ProblemKind.REPEATED_PICTURE,
+        ProblemKind.SHARED_LABELS,
     }
 )
 
@@ -27,7 +28,8 @@ class LeftOut:
     """What an evaluation goes without.
 
     Attributes:
-        pictures: Missing, unreadable, of another size than labelled, or listed twice.
+        pictures: Missing, unreadable, of another size than labelled, listed twice, or
+            with labels that may be another's.
         labels: Of pictures that are evaluated.
     """
 

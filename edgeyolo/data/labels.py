@@ -9,6 +9,7 @@ from edgeyolo.data.coco_json import read_coco_json
 from edgeyolo.data.dataset import DetectionDataset
 from edgeyolo.data.dataset_yaml import read_dataset_yaml
 from edgeyolo.data.voc_xml import read_voc
+from edgeyolo.data.yolo_label_files import has_label_files
 from edgeyolo.data.yolo_txt import read_yolo
 from edgeyolo.errors import DatasetError, one_line
 
@@ -100,7 +101,7 @@ def _read(
         return _read_yaml(yamls[0], images, split)
     if any(source.glob("*.xml")):
         return read_voc(source, images or source, class_names=class_names)
-    if any(source.glob("*.txt")):
+    if has_label_files(source):
         if class_names is None:
             raise DatasetError(
                 f"{source} holds YOLO labels without class names; give the names "

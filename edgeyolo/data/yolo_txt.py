@@ -12,6 +12,7 @@ import numpy as np
 from edgeyolo.data.dataset import DetectionDataset, LabeledPicture, Problem, ProblemKind
 from edgeyolo.data.label_checks import LabelCollector
 from edgeyolo.data.pictures import PICTURE_SUFFIXES, picture_header
+from edgeyolo.data.yolo_label_files import LabelFiles, lonely_label_files
 from edgeyolo.errors import DatasetError, one_line
 
 
@@ -31,8 +32,8 @@ def read_yolo(
         name: What to call the data set in reports.
         sources: Folders of pictures (searched in depth) or ``.txt`` files that list pictures.
         class_names: In class-id order.
-        labels: Folder of the label files; else they lie beside the pictures, or under
-            ``labels`` where the picture's path says ``images``.
+        labels: Folder of the label files; where the others look is told by
+            :class:`~edgeyolo.data.yolo_label_files.LabelFiles`.
 
     Raises:
         DatasetError: A source is missing or no picture is found.
@@ -44,17 +45,29 @@ def read_yolo(
     if not paths:
         raise DatasetError(f"no picture found in {', '.join(map(str, sources))}")
     pictures: list[LabeledPicture] = []
+    images = sources[0] if os.path.isdir(sources[0]) else sources[0].parent
+    label_files = LabelFiles(dict.fromkeys(paths), labels, images)
     seen: set[Path] = set()
+    used: set[Path] = set()
     for path in paths:
         if path in seen:
             problems.append(Problem(ProblemKind.REPEATED_PICTURE, str(path)))
             continue
         seen.add(path)
-        picture = _picture(path, labels, len(class_names), len(pictures), problems)
+        file, others = label_files.of(path)
+        used.add(file)
+        if others:
+            detail = f"{file} may be of {others[0]}, too"
+            problems.append(Problem(ProblemKind.SHARED_LABELS, str(path), detail))
+            continue
+        picture = _picture(path, file, len(class_names), len(pictures), problems)
         if picture is not None:
             pictures.append(picture)
     if labels is not None:
-        _note_lonely(labels, {path.stem for path in paths}, problems)
+        for file in lonely_label_files(labels, used):
+            inside = file.relative_to(labels)
+            where = f"{inside.with_suffix('')} of {inside}"
+            problems.append(Problem(ProblemKind.MISSING_PICTURE, where))
     return DetectionDataset(
         name, class_names, tuple(range(len(class_names))), tuple(pictures), tuple(problems)
     )
@@ -80,41 +93,9 @@ def _listed(source: Path) -> list[Path]:
     return [source.parent / line.strip() for line in lines if line.strip()]
 
 
-def _note_lonely(labels: Path, stems: set[str], problems: list[Problem]) -> None:
-    """Label files without a picture, where every picture's label file is in one folder."""
-    problems += [
-        Problem(ProblemKind.MISSING_PICTURE, f"{file.stem} of {file.name}")
-        for file in sorted(labels.glob("*.txt"))
-        if file.stem not in stems and _is_label_file(file)
-    ]
-
-
-def _is_label_file(file: Path) -> bool:
-    """Whether it starts with a number: classes.txt and notes lie beside labels, too."""
-    try:
-        with file.open(encoding="utf-8-sig") as lines:
-            float(lines.readline().split()[0])
-    except (OSError, ValueError, IndexError):
-        return False
-    return True
-
-
-def label_path(picture: Path, labels: Path | None) -> Path:
-    """Where the label file of a picture is expected."""
-    if labels is not None:
-        return labels / f"{picture.stem}.txt"
-    parts = list(picture.parts)
-    # The last "images" of the path becomes "labels", as every YOLO tool does.
-    for index in range(len(parts) - 2, -1, -1):
-        if parts[index] == "images":
-            parts[index] = "labels"
-            break
-    return Path(*parts).with_suffix(".txt")
-
-
 def _picture(
     path: Path,
-    labels: Path | None,
+    file: Path,
     num_classes: int,
     picture_id: int,
     problems: list[Problem],
@@ -128,7 +109,6 @@ def _picture(
         problems.append(Problem(ProblemKind.UNREADABLE_PICTURE, path.name, one_line(error)))
         return None
     collector = LabelCollector(path, picture_id, header.hw, num_classes, problems)
-    file = label_path(path, labels)
     if not os.path.isfile(file):
         problems.append(Problem(ProblemKind.NO_LABELS, path.name, f"expected {file}"))
         return collector.build()

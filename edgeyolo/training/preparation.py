@@ -18,7 +18,7 @@ from edgeyolo.data.checking import usable_dataset
 from edgeyolo.data.dataset import DetectionDataset, ProblemKind
 from edgeyolo.data.labels import has_split, read_dataset
 from edgeyolo.data.sample_source import CacheMode, DatasetSource
-from edgeyolo.errors import TrainingError
+from edgeyolo.errors import DatasetError, TrainingError
 from edgeyolo.families import FAMILIES
 from edgeyolo.models.architecture import Architecture
 from edgeyolo.models.detector import Detector
@@ -49,6 +49,7 @@ _PICTURE_LOST = (
     ProblemKind.UNREADABLE_PICTURE,
     ProblemKind.TRUNCATED_PICTURE,
     ProblemKind.SIZE_MISMATCH,
+    ProblemKind.SHARED_LABELS,
 )
 _SHOWN = 5
 # Pictures on which the batch norms of folded weights are measured.
@@ -61,7 +62,7 @@ def datasets(
     """Checked pictures to train on, and those to evaluate on, if any.
 
     Raises:
-        DatasetError: Nothing usable, or labels to evaluate on that are not.
+        DatasetError: Nothing usable, no object to learn, or labels to evaluate on that are not.
         TrainingError: The two have different classes.
     """
     data = Path(request.data)
@@ -72,6 +73,7 @@ def datasets(
     )
     # Training pictures that cannot be decoded are replaced on the way; these are many.
     training = _checked(found, say, decode=False)
+    _demand_objects(training, data)
     validation = None
     evaluated = Path(request.val) if request.val is not None else data
     if request.val is not None or has_split(data, request.val_split):
@@ -118,6 +120,29 @@ def _checked(dataset: DetectionDataset, say: Say, *, decode: bool) -> DetectionD
     if report.problems:
         say(f"{usable.name}: {len(report.problems)} remarks; see: edgeyolo data check")
     return replace(usable, problems=report.problems)
+
+
+def _demand_objects(dataset: DetectionDataset, source: Path) -> None:
+    """A network that is shown nothing but background learns to find nothing."""
+    if dataset.boxes_per_class().any():
+        return
+    bare = [one for one in dataset.problems if one.kind is ProblemKind.NO_LABELS]
+    errors = [one for one in dataset.problems if one.kind.is_error]
+    reasons = []
+    if bare:
+        reasons.append(
+            f"{len(bare)} of {len(dataset)} pictures have no label file, the first is {bare[0]}"
+        )
+    if errors:
+        reasons.append(f"{errors[0].kind.value}: {errors[0]} (errors in all: {len(errors)})")
+    if dataset.num_boxes:
+        reasons.append(f"{dataset.num_boxes} labels are of crowds or difficult objects")
+    if not reasons:
+        reasons.append(f"the labels of its {len(dataset)} pictures are empty")
+    raise DatasetError(
+        f"{dataset.name} has no object to learn: {'; '.join(reasons)}; "
+        f"see: edgeyolo data check {source}"
+    )
 
 
 def batches_for(

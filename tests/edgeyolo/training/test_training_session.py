@@ -254,6 +254,38 @@ def test_without_an_object_to_find_the_last_weights_are_the_result(
 
 
 @pytest.mark.parametrize(
+    ("model", "width"), [("yolox-nano", 0.125), ("yolov7-tiny", 0.25)], ids=["yolox", "yolov7"]
+)
+def test_training_pictures_without_any_object_are_refused_and_leave_no_folder(
+    pictures: Path, tmp_path: Path, model: str, width: float
+) -> None:
+    folder = yolo_folder(pictures, tmp_path / "boxes")
+    (folder / "images" / "train").rename(folder / "pics")
+    yaml = folder / "boxes.yaml"
+    yaml.write_text("train: pics\nnames: [red, green]\n")
+    request = request_for(
+        pictures, tmp_path / "run", model=model, width=width, data=str(yaml), val=None
+    )
+    with pytest.raises(DatasetError, match="has no object to learn") as refused:
+        train(request)
+    assert "\n" not in str(refused.value)
+    assert "12 of 12 pictures have no label file" in str(refused.value)
+    assert f"00.png: expected {folder / 'pics' / '00.txt'}" in str(refused.value)
+    for name in range(12):
+        (folder / "pics" / f"{name:02}.txt").touch()
+    with pytest.raises(DatasetError, match="the labels of its 12 pictures are empty"):
+        train(request)
+    content = json.loads((pictures / "instances.json").read_text())
+    for label in content["annotations"]:
+        label["iscrowd"] = 1
+    crowd = pictures / "crowd.json"
+    crowd.write_text(json.dumps(content))
+    with pytest.raises(DatasetError, match="32 labels are of crowds or difficult objects"):
+        train(replace(request, data=str(crowd)))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
     ("model", "side", "settings"),
     [
         ("yolox-nano", 32, ("multiscale=false",)),
