@@ -177,6 +177,12 @@ class Trainer:
         """Whether there is nothing left to train."""
         return self.position.epoch >= self.plan.epochs or self.position.stopped_early
 
+    @property
+    def out_of_patience(self) -> bool:
+        """Whether the last evaluations without improvement are as many as the recipe bears."""
+        patience = self.plan.recipe.patience
+        return bool(patience) and self.position.evaluations_since_best >= patience
+
     def fit(self) -> Position:
         """Train to the end, or until patience runs out.
 
@@ -374,8 +380,7 @@ class Trainer:
             place.evaluations_since_best = 0
             return True
         place.evaluations_since_best += 1
-        patience = self.plan.recipe.patience
-        place.stopped_early = bool(patience) and place.evaluations_since_best >= patience
+        place.stopped_early = self.out_of_patience
         return False
 
     def _distributed(self) -> nn.Module:

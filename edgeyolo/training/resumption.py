@@ -48,6 +48,8 @@ def restore(trainer: Trainer, average: Mapping[str, Tensor], state: Mapping[str,
         if state["scaler"]:  # empty where the precision has been changed since
             trainer.scaler.load_state_dict(state["scaler"])
         trainer.position = Position(**state["position"])
+        # The recipe's patience may have been changed since.
+        trainer.position.stopped_early = trainer.out_of_patience
         parameters = dict(trainer.model.named_parameters())
         for name, gradient in state["gradients"].items():
             parameters[name].grad = gradient.to(trainer.device).clone()

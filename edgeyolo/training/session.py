@@ -203,6 +203,9 @@ def _trained(
         )
         if state is not None:
             restore(trainer, state["average"], state)
+    if trainer.finished:
+        say(f"nothing is left to train: {_ending(trainer)}")
+        return TrainingResult(folder, trainer.position)
     with ExitStack() as stack:
         # The first file of a run: whatever cannot start has left nothing behind.
         with ranks.together():
@@ -280,6 +283,15 @@ def _observer(
         files=files,
         resumed_at=int(state["position"]["epoch"]) if state is not None else 0,
         tensorboard=request.tensorboard,
+    )
+
+
+def _ending(trainer: Trainer) -> str:
+    if not trainer.position.stopped_early:
+        return f"all {trainer.plan.epochs} epochs are done"
+    return (
+        f"patience ran out after {trainer.position.epoch} of {trainer.plan.epochs} epochs; "
+        "--set patience=0 goes on"
     )
 
 

@@ -182,6 +182,24 @@ def test_changes_stay_when_a_run_is_continued_again(run: Path) -> None:
     assert read_training_state(run / "last.pt")["recipe"]["clip_norm"] == 5
 
 
+def test_a_run_that_stopped_early_goes_on_with_more_patience(tmp_path: Path) -> None:
+    settings = ("multiscale=false", "evaluation_interval=1", "patience=1", "lr_per_picture=1e-12")
+    run = tmp_path / "run"
+    train(request_for(draw_pictures(tmp_path / "data"), run, epochs=4, settings=settings))
+    before = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    result = invoked("--resume", run, "--set", "clip_norm=5")
+    assert result.exit_code == 0
+    assert "nothing is left to train: patience ran out after 2 of 4 epochs" in result.output
+    assert {p.name: p.read_bytes() for p in run.iterdir() if p.is_file()} == before
+    result = invoked("--resume", run, "--set", "patience=0")
+    assert result.exit_code == 0, result.output
+    assert read_training_state(run / "last.pt")["position"]["epoch"] == 4
+    result = invoked("--resume", run, "--set", "patience=0")
+    assert "nothing is left to train: all 4 epochs are done" in result.output
+    (change,) = json.loads((run / "config.json").read_text())["changes"]
+    assert change["changed"]["settings"][1][-1] == "patience=0"
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
