@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edgeyolo.data.dataset import DetectionDataset, LabeledPicture
 from edgeyolo.data.pictures import read_picture
 from edgeyolo.data.sample import Picture, Sample, fitted_hw, resized
-from edgeyolo.errors import DatasetError, OutputError
+from edgeyolo.errors import DatasetError, OutputError, one_line
 
 
 class CacheMode(str, Enum):
@@ -35,6 +35,10 @@ class SampleSource(Protocol):
         """Picture *index*, resized to just fit the network input, crowd regions left out.
 
         The frame may be shared with a cache: never write into it.
+
+        Raises:
+            DatasetError: The picture cannot be read.
+            OutputError: The picture cache cannot be written.
         """
 
     def has_objects(self, index: int) -> bool: ...
@@ -51,11 +55,10 @@ class DatasetSource:
         dataset: Checked pictures.
         input_hw: Pictures are resized to just fit.
         cache: Where decoded pictures are kept.
-        cache_folder: For ``CacheMode.DISK``.
+        cache_folder: For ``CacheMode.DISK``; made with the first picture.
 
     Raises:
         DatasetError: The RAM cache would not fit into memory.
-        OutputError: The folder of the disk cache cannot be made.
     """
 
     def __init__(
@@ -72,11 +75,6 @@ class DatasetSource:
         self._input_hw = input_hw
         self._memory = _SharedPictures(dataset, input_hw) if cache is CacheMode.RAM else None
         self._folder = cache_folder if cache is CacheMode.DISK else None
-        if self._folder is not None:
-            try:
-                self._folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise _cannot_cache(self._folder, error) from error
 
     def __len__(self) -> int:
         return len(self._dataset)
@@ -128,6 +126,7 @@ class DatasetSource:
         # Several workers may write the same picture; each renames a whole file of its own.
         temporary = file.with_suffix(f".{os.getpid()}.part")
         try:
+            self._folder.mkdir(parents=True, exist_ok=True)
             with temporary.open("wb") as handle:
                 np.save(handle, frame)
             temporary.replace(file)
@@ -148,7 +147,11 @@ def _cannot_cache(folder: Path, error: OSError) -> OutputError:
 
 def _cache_key(picture: LabeledPicture, input_hw: tuple[int, int]) -> str:
     """Changes when the file, the size or the EXIF rule changes."""
-    stat = picture.path.stat()
+    try:
+        stat = picture.path.stat()
+    except OSError as error:
+        reason = error.strerror or one_line(error)
+        raise DatasetError(f"cannot read picture {picture.path}: {reason}") from error
     facts = (
         str(picture.path.resolve()),
         stat.st_size,

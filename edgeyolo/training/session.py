@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 from edgeyolo.checkpoints.load import load_model
 from edgeyolo.checkpoints.own import read_training_state, save_checkpoint
 from edgeyolo.data.fingerprint import fingerprint
+from edgeyolo.data.sample_source import CacheMode
 from edgeyolo.errors import BackendError, TrainingError
 from edgeyolo.evaluation.torch_session import torch_device
 from edgeyolo.models.architecture import Architecture
@@ -165,7 +166,12 @@ def _trained(
         if saved is not None and (folder / LAST).exists():
             start = _continued(folder / LAST, data, say)
         else:
-            start = _Start(starting_model(request, plan, training, source, say), None)
+            early = source
+            if request.cache is CacheMode.DISK:
+                # Weights may yet be refused, and a start that fails leaves no folder.
+                uncached = replace(request, cache=CacheMode.NONE)
+                early = batches_for(uncached, plan, training, ranks, device)
+            start = _Start(starting_model(request, plan, training, early, say), None)
         return start.model.architecture
 
     architecture = ranks.on_first(begin)

@@ -179,13 +179,24 @@ def test_a_changed_picture_is_not_taken_from_the_disk_cache(
     np.testing.assert_array_equal(after, source.load(1).frame_bgr)
 
 
-def test_a_picture_that_vanishes_is_replaced_and_named(dataset: DetectionDataset) -> None:
-    dataset.pictures[3].path.unlink()
-    plain = YoloxAugmentation(mosaic=0.0)
-    found = list(batches(dataset, Family.YOLOX, plain, batch_size=10).epoch(0))
-    (message,) = found[0].unreadable
-    assert "003.jpg" in message
-    assert found[0].images.shape[0] == 10
+@pytest.mark.parametrize("cache", CacheMode)
+def test_a_picture_that_vanishes_is_replaced_and_named(
+    dataset: DetectionDataset, tmp_path: Path, cache: CacheMode
+) -> None:
+    made = TrainingBatches(
+        DatasetSource(dataset, INPUT_HW, cache=cache, cache_folder=tmp_path / "cache"),
+        YoloxAugmentation(mosaic=0.0),
+        family=Family.YOLOX,
+        input_hw=INPUT_HW,
+        batch_size=10,
+        seed=5,
+    )
+    assert not (tmp_path / "cache").exists()
+    path = dataset.pictures[3].path
+    path.unlink()
+    (found,) = made.epoch(0)
+    assert found.unreadable == (f"cannot read picture {path}: No such file or directory",)
+    assert found.images.shape[0] == 10
 
 
 def test_a_data_set_without_readable_pictures_stops(dataset: DetectionDataset) -> None:

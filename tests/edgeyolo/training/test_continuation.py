@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,22 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from edgeyolo.checkpoints.own import read_training_state
+from edgeyolo.checkpoints.own import read_training_state, save_checkpoint
 from edgeyolo.cli.main import group
-from edgeyolo.errors import DatasetError, EdgeYoloError, OutputError, TrainingError
+from edgeyolo.data.sample_source import CacheMode
+from edgeyolo.errors import (
+    CheckpointError,
+    DatasetError,
+    EdgeYoloError,
+    OutputError,
+    TrainingError,
+)
 from edgeyolo.evaluation.coco import Frame
 from edgeyolo.models.zoo import build_architecture
 from edgeyolo.predictor import Predictor
 from edgeyolo.training import session
 from edgeyolo.training.accuracy import evaluator
+from edgeyolo.training.batch_statistics import norms_are_neutral
 from edgeyolo.training.continuation import Changes
 from edgeyolo.training.distributed import Ranks
 from edgeyolo.training.plan import MixedPrecision
@@ -222,6 +231,7 @@ def test_what_a_run_keeps_is_not_passed_over(run: Path, words: list[str], said: 
         ({"seed": -1}, ValueError),
         ({"device": "banana"}, TrainingError),
         ({"batch": 64, "settings": ("ema_decay=2",)}, ValueError),
+        ({"cache": CacheMode.DISK, "weights": "nowhere.pt"}, CheckpointError),
     ],
 )
 def test_a_start_that_fails_leaves_no_folder(
@@ -230,6 +240,27 @@ def test_a_start_that_fails_leaves_no_folder(
     with pytest.raises(error):
         train(request_for(half_done / "data", tmp_path / "new", **changes))
     assert not (tmp_path / "new").exists()
+
+
+def test_weights_that_read_pictures_before_they_are_refused_leave_no_cache(
+    half_done: Path, tmp_path: Path
+) -> None:
+    """Batch norms without statistics are measured first; then the weights are too few."""
+    model = build_architecture(request_for(half_done, tmp_path).architecture(2))
+    assert norms_are_neutral(model)
+    weights = tmp_path / "other.pt"
+    spec = spec_of(model, ("red", "green"), (64, 64))
+    save_checkpoint(
+        weights, model.state_dict(), spec, architecture=model.architecture, training_state={}
+    )
+    request = request_for(
+        half_done / "data", tmp_path / "new", weights=str(weights), cache=CacheMode.DISK, epochs=1
+    )
+    with pytest.raises(TrainingError, match="fit"):
+        train(replace(request, width=0.25))
+    assert not (tmp_path / "new").exists()
+    train(request)
+    assert len(list((tmp_path / "new" / "cache").glob("*.npy"))) == 16
 
 
 def test_a_run_without_any_checkpoint_may_be_started_again(half_done: Path, tmp_path: Path) -> None:
