@@ -18,6 +18,7 @@ _WHOLE_PICTURES = frozenset(
         ProblemKind.UNREADABLE_LABELS,
         ProblemKind.SIZE_MISMATCH,
         ProblemKind.REPEATED_PICTURE,
+        ProblemKind.UNCLEAR_PICTURE,
         ProblemKind.SHARED_LABELS,
     }
 )

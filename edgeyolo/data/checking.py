@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,7 +112,7 @@ def check_dataset(
     """
     problems = list(dataset.problems)
     usable: list[LabeledPicture] = []
-    first_with: dict[bytes, str] = {}
+    first_with: dict[bytes, Path] = {}
     # Reading and decoding release the interpreter lock, so threads use all cores.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         checked = pool.map(lambda picture: _check_picture(picture, decode), dataset.pictures)
@@ -177,12 +178,16 @@ def _check_picture(picture: LabeledPicture, decode: bool) -> tuple[list[Problem]
 
 
 def _repeated(
-    picture: LabeledPicture, digest: bytes, first_with: dict[bytes, str]
+    picture: LabeledPicture, digest: bytes, first_with: dict[bytes, Path]
 ) -> list[Problem]:
-    first = first_with.setdefault(digest, picture.path.name)
-    if first == picture.path.name:
+    path = picture.path
+    first = first_with.get(digest)
+    if first is None:
+        first_with[digest] = path
         return []
-    return [Problem(ProblemKind.SAME_PIXELS, picture.path.name, f"as {first}")]
+    # Where folders alone tell them apart, they are named.
+    where, other = (path.name, first.name) if path.name != first.name else (path, first)
+    return [Problem(ProblemKind.SAME_PIXELS, str(where), f"as {other}")]
 
 
 def _size_counts(dataset: DetectionDataset) -> tuple[int, int, int]:

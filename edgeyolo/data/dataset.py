@@ -30,6 +30,7 @@ class ProblemKind(str, Enum):
     UNKNOWN_PICTURE = "label names an unknown picture"
     SIZE_MISMATCH = "picture has another size than the labels say"
     REPEATED_PICTURE = "picture is listed twice"
+    UNCLEAR_PICTURE = "label file may be of either of two pictures"
     SHARED_LABELS = "label file may be of another picture, too"
     BOX_CLIPPED = "box reaches outside the picture and is clipped"
     DUPLICATE_BOX = "the same box is given twice"

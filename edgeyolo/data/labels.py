@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -157,4 +158,12 @@ def _voc_split(source: Path, split: str) -> list[str] | None:
         raise DatasetError(f"{source} has no split {split!r}; it has: {there}") from error
     except ValueError as error:
         raise DatasetError(f"{file} is not UTF-8 text: {one_line(error)}") from error
-    return [line.split()[0] for line in lines if line.strip()]
+    return [_voc_stem(line.strip(), source / "Annotations") for line in lines if line.strip()]
+
+
+def _voc_stem(line: str, annotations: Path) -> str:
+    """The name in a line; lists of one class go on with 1, 0 or -1, but names have blanks, too."""
+    flagged = re.fullmatch(r"(.*\S)\s+(?:-1|0|1)", line)
+    if flagged is None or (annotations / f"{line}.xml").is_file():
+        return line
+    return flagged[1]

@@ -51,11 +51,22 @@ def read_voc(
         found = {_text(node, "name") for _, root in trees for node in root.iter("object")}
         class_names = tuple(sorted(found - {""}))
     if not class_names:
-        raise DatasetError(f"the annotations in {annotations} name no class")
+        first = f"; first problem: {problems[0].kind.value}: {problems[0]}" if problems else ""
+        raise DatasetError(f"the annotations in {annotations} name no class{first}")
     class_of = {name: index for index, name in enumerate(class_names)}
+    placed = [
+        (file, root, path)
+        for file, root in trees
+        if (path := _picture_path(file, root, images, problems)) is not None
+    ]
+    owner_of = _owners([(file, path) for file, _, path in placed])
     pictures: list[LabeledPicture] = []
-    for file, root in trees:
-        picture = _picture(file, root, images, class_of, len(pictures), problems)
+    for index, (file, root, path) in enumerate(placed):
+        if owner_of[path] != index:
+            detail = f"{path.name} is labelled by {placed[owner_of[path]][0].name}"
+            problems.append(Problem(ProblemKind.REPEATED_PICTURE, file.name, detail))
+            continue
+        picture = _picture(file, root, path, class_of, len(pictures), problems)
         if picture is not None:
             pictures.append(picture)
     return DetectionDataset(
@@ -84,16 +95,11 @@ def _parse(file: Path, problems: list[Problem]) -> ElementTree.Element | None:
 def _picture(
     file: Path,
     root: ElementTree.Element,
-    images: Path,
+    path: Path,
     class_of: dict[str, int],
     picture_id: int,
     problems: list[Problem],
 ) -> LabeledPicture | None:
-    path = _picture_path(file, root, images)
-    if path is None:
-        detail = f"no {_text(root, 'filename') or file.stem} in {images}"
-        problems.append(Problem(ProblemKind.MISSING_PICTURE, file.name, detail))
-        return None
     try:
         header = picture_header(path)
     except DatasetError as error:
@@ -126,11 +132,34 @@ def _picture(
     return collector.build()
 
 
-def _picture_path(file: Path, root: ElementTree.Element, images: Path) -> Path | None:
+def _picture_path(
+    file: Path, root: ElementTree.Element, images: Path, problems: list[Problem]
+) -> Path | None:
+    """The picture of an annotation: that of ``<filename>``, else that of the file's own name."""
     name = _text(root, "filename")
-    candidates = [images / name] if name else []
-    candidates += [images / (file.stem + suffix) for suffix in sorted(PICTURE_SUFFIXES)]
-    return next((path for path in candidates if os.path.isfile(path)), None)
+    said = images / name if name and os.path.isfile(images / name) else None
+    own = (images / (file.stem + suffix) for suffix in sorted(PICTURE_SUFFIXES))
+    named = next((path for path in own if os.path.isfile(path)), None)
+    if said is None and named is None:
+        detail = f"no {name or file.stem} in {images}"
+        problems.append(Problem(ProblemKind.MISSING_PICTURE, file.name, detail))
+    # A copied annotation keeps the <filename> of the original.
+    elif said and named and said.stem != file.stem and not os.path.samefile(said, named):
+        detail = f"<filename> is {name}, but there is {named.name}, too"
+        problems.append(Problem(ProblemKind.UNCLEAR_PICTURE, file.name, detail))
+        return None
+    return said or named
+
+
+def _owners(placed: Sequence[tuple[Path, Path]]) -> dict[Path, int]:
+    """For each picture the first annotation of it, or better the first that is named as it."""
+    owner_of: dict[Path, int] = {}
+    for index, (_, path) in enumerate(placed):
+        owner_of.setdefault(path, index)
+    for index, (file, path) in enumerate(placed):
+        if file.stem == path.stem and placed[owner_of[path]][0].stem != path.stem:
+            owner_of[path] = index
+    return owner_of
 
 
 def _said_hw(root: ElementTree.Element) -> tuple[int, int] | None:

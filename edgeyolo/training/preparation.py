@@ -49,6 +49,7 @@ _PICTURE_LOST = (
     ProblemKind.UNREADABLE_PICTURE,
     ProblemKind.TRUNCATED_PICTURE,
     ProblemKind.SIZE_MISMATCH,
+    ProblemKind.UNCLEAR_PICTURE,
     ProblemKind.SHARED_LABELS,
 )
 _SHOWN = 5
