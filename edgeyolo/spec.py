@@ -9,6 +9,9 @@ import math
 from dataclasses import dataclass
 from enum import Enum
 
+# A vendor's library starts as many as it is told to, at once: a slip of the hand ends the machine.
+MAX_THREADS = 1024
+
 
 class _Word(str, Enum):
     """An enum whose members print as their value, on Python 3.10 as well."""
@@ -126,6 +129,12 @@ class Preprocess:
             raise ValueError(f"std must be positive and finite, got {self.std}")
         if not 0 <= self.pad_value <= 255:
             raise ValueError(f"pad_value must be within 0..255, got {self.pad_value}")
+
+
+def check_count(name: str, count: int, most: int) -> None:
+    """Raise ``ValueError`` unless *count* is a whole number from 1 to *most*."""
+    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= most:
+        raise ValueError(f"{name} must be a whole number from 1 to {most}, got {count!r}")
 
 
 def check_input_hw(input_hw: tuple[int, int], multiple: int = 32) -> None:

@@ -22,6 +22,7 @@ from edgeyolo.families import FAMILIES
 from edgeyolo.models.architecture import Activation
 from edgeyolo.predictor import Predictor, load
 from edgeyolo.runtimes.catalog import SUFFIXES
+from edgeyolo.spec import MAX_THREADS, check_count
 
 ARTIFACT_SUFFIXES = frozenset((*SUFFIXES, ".plan"))
 Progress = Callable[[int, int], None]
@@ -164,6 +165,7 @@ def open_model(request: ValidationRequest) -> Predictor:
 
     torch_device(request.device)  # before the checkpoint is read
     if request.threads is not None:
+        check_count("threads", request.threads, MAX_THREADS)
         torch.set_num_threads(request.threads)
     loaded = load_model(
         request.model,

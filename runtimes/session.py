@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeyolo.contract import Contract
-from edgeyolo.spec import Backend, Precision
+from edgeyolo.spec import MAX_THREADS, Backend, Precision, check_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,8 @@ class SessionOptions:
 
     Attributes:
         device: ``"auto"``, ``"cpu"``, ``"gpu"``, or a vendor's own name (``"GPU.1"``).
-        threads: CPU threads for the network; ``None`` leaves the vendor's default.
+        threads: CPU threads for the network, at most ``MAX_THREADS``; ``None`` leaves the
+            vendor's default.
         cache_dir: Where compiled models may be kept between processes; ``None`` for nowhere.
         cuda_graph: TensorRT replays each call as one CUDA graph; other runtimes have none.
     """
@@ -31,8 +32,8 @@ class SessionOptions:
     cuda_graph: bool = False
 
     def __post_init__(self) -> None:
-        if self.threads is not None and self.threads < 1:
-            raise ValueError(f"threads must be at least 1, got {self.threads}")
+        if self.threads is not None:
+            check_count("threads", self.threads, MAX_THREADS)
 
 
 class Session(Protocol):

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from edgeyolo.cli import options
+from edgeyolo.sources.frame import MAX_DECODE_THREADS
 
 
 @click.command()
@@ -40,7 +41,7 @@ from edgeyolo.cli import options
 )
 @click.option(
     "--decode-threads",
-    type=click.IntRange(1),
+    type=click.IntRange(1, MAX_DECODE_THREADS),
     default=2,
     show_default=True,
     help="For rtsp and the like; each beyond the first makes frames one frame older.",

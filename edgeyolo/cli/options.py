@@ -16,7 +16,7 @@ import click
 from edgeyolo.errors import DatasetError
 from edgeyolo.models.architecture import Activation
 from edgeyolo.sources.redact import redact
-from edgeyolo.spec import Backend, Precision, check_input_hw
+from edgeyolo.spec import MAX_THREADS, Backend, Precision, check_input_hw
 
 _Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
@@ -83,7 +83,7 @@ device_option = click.option(
     "--device", default="auto", show_default=True, help="cpu, gpu, or a vendor's own device name."
 )
 threads_option = click.option(
-    "--threads", type=click.IntRange(1), help="CPU threads for the network."
+    "--threads", type=click.IntRange(1, MAX_THREADS), help="CPU threads for the network."
 )
 min_score_option = click.option(
     "--min-score",

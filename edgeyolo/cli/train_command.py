@@ -95,7 +95,7 @@ _CHANGEABLE = {
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1.")
 @click.option(
     "--workers",
-    type=click.IntRange(0),
+    type=click.IntRange(0, 256),
     default=2,
     show_default=True,
     help="Processes that prepare batches, for each training process.",

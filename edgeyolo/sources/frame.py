@@ -8,6 +8,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeyolo.spec import check_count
+
+# FFmpeg advises against more than 16; each costs memory for a frame.
+MAX_DECODE_THREADS = 64
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
@@ -82,5 +87,4 @@ class SourceOptions:
             raise ValueError(f"timeout_s must be positive, got {self.timeout_s}")
         if not self.reconnect_s >= 0:
             raise ValueError(f"reconnect_s must not be negative, got {self.reconnect_s}")
-        if self.decode_threads < 1:
-            raise ValueError(f"decode_threads must be at least 1, got {self.decode_threads}")
+        check_count("decode_threads", self.decode_threads, MAX_DECODE_THREADS)

@@ -533,7 +533,16 @@ for url in ("rtsp://admin:hunter2@127.0.0.1:{port}/a", "http://admin:hunter2@127
     assert "hunter2" not in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("options", [{"timeout_s": 0}, {"reconnect_s": -1}, {"decode_threads": 0}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"timeout_s": 0},
+        {"reconnect_s": -1},
+        {"decode_threads": 0},
+        {"decode_threads": 65},
+        {"decode_threads": 1.5},
+    ],
+)
 def test_impossible_options_are_refused(options: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(options))):
         SourceOptions(**options)  # type: ignore[arg-type]
