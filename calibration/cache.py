@@ -16,6 +16,7 @@ from edgeyolo.spec import Backend, Preprocess
 
 _KEY_FILE = "key.json"
 _DIGEST_FILE = "digests.json"
+_MARKER = "files.json"
 _TOOLS = (
     "nncf",
     "openvino",
@@ -96,7 +97,7 @@ class CalibrationCache:
             OutputError: The folder cannot be written.
         """
         text = key.text()
-        with atomic_folder(self._entry(text), marker=_KEY_FILE) as entry:
+        with atomic_folder(self._entry(text), marker=_MARKER) as entry:
             for name, data in files.items():
                 (entry / name).write_bytes(data)
             digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}

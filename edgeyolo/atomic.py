@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edgeyolo.errors import OutputError, one_line
+from edgeyolo.ownership import check_replaceable, write_marker
 
 
 @contextmanager
@@ -48,11 +49,13 @@ def atomic_folder(path: Path, *, marker: str) -> Iterator[Path]:
     is moved aside first and comes back if the renaming fails.
 
     Args:
-        marker: A file that every folder of this kind has. An older folder without it is somebody
-            else's and is not touched, unless it is empty.
+        marker: A file that every folder of this kind has, and which names the others; written
+            here unless the block does. An older folder is not touched where it has none or holds
+            anything else, unless it is empty.
 
     Raises:
-        OutputError: As for :func:`atomic_file`; or *path* is a file, or a folder of another kind.
+        OutputError: As for :func:`atomic_file`; or *path* is a file, a folder of another kind, or
+            one with somebody's files in it.
     """
     _check_replaceable(path, marker)
     try:
@@ -62,6 +65,8 @@ def atomic_folder(path: Path, *, marker: str) -> Iterator[Path]:
         raise _cannot_write(path, error) from error
     try:
         yield temporary
+        if not (temporary / marker).exists():
+            write_marker(temporary, marker)
         for member in temporary.rglob("*"):
             if member.is_file():
                 _flush(member)
@@ -99,29 +104,10 @@ def _check_place(path: Path) -> None:
 
 
 def _check_replaceable(path: Path, marker: str) -> None:
-    if path.is_file():
-        raise OutputError(f"{path} is a file, a folder is to be written there; choose another name")
     try:
-        foreign = _is_foreign(path, marker)
-    except (FileNotFoundError, NotADirectoryError):
-        return  # nothing there, or another process is replacing it at this moment
+        check_replaceable(path, marker)
     except OSError as error:
         raise _cannot_write(path, error) from error
-    if foreign:
-        raise OutputError(
-            f"{path} exists and was not written by this command (no {marker} in it); "
-            "nothing there was touched, choose another name"
-        )
-
-
-def _is_foreign(path: Path, marker: str) -> bool:
-    """Whether the folder holds something but no *marker*; judged on one and the same folder."""
-    while True:
-        before = path.stat()
-        names = os.listdir(path)
-        # Another process may have replaced the folder in between, and be removing the old one.
-        if os.path.samestat(before, path.stat()):
-            return bool(names) and marker not in names
 
 
 def write_text(path: Path, text: str) -> None:

@@ -28,8 +28,7 @@ from edgeyolo.evaluation.diagnostics import (
 from edgeyolo.pictures import encode_picture
 
 # BGR: missed red, invented blue, confused orange.
-# Tells a folder of ours, which may be replaced, from anybody else's.
-_MARKER = ".edgeyolo-diagnostics"
+_MARKER = ".edgeyolo-diagnostics.json"
 _COLORS = {
     MistakeKind.MISSED: (40, 40, 230),
     MistakeKind.INVENTED: (230, 120, 30),
@@ -55,7 +54,6 @@ def write_diagnostics(
     curves = precision_recall(results, dataset)
     worst = worst_pictures(results, dataset)
     with atomic_folder(folder, marker=_MARKER) as temporary:
-        (temporary / _MARKER).touch()
         _write_matrix(temporary, matrix)
         _write_curves(temporary, curves)
         (temporary / "worst").mkdir()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tempfile
 import zipfile
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from edgeyolo.atomic import atomic_file, atomic_folder
 from edgeyolo.contract import Contract
+from edgeyolo.ownership import write_marker
 from edgeyolo.packaging.plain import write_plain
 from edgeyolo.packaging.servers import write_ovms, write_triton
 from edgeyolo.predictor import locate
@@ -82,7 +82,7 @@ def _fill(
     else:
         write_ovms(folder, name, contract, files)
     label = {"layout": layout.value, "model": contract.model.name, "name": name}
-    (folder / MARKER).write_text(json.dumps(label) + "\n", encoding="utf-8")
+    write_marker(folder, MARKER, label)
 
 
 def _files(entry: Path, contract: Contract) -> dict[str, Path]:

@@ -13,8 +13,7 @@ from edgeyolo.scenes.rendering import Difficulty, Scene, render_scene
 from edgeyolo.scenes.symbols import SCENE_CLASSES
 
 Progress = Callable[[int, int], None]
-# Tells a folder of ours, which may be replaced, from anybody else's.
-_MARKER = ".edgeyolo-scenes"
+_MARKER = ".edgeyolo-scenes.json"
 JPEG_QUALITY = 95
 
 
@@ -56,7 +55,6 @@ def write_scenes(
             _add(document, scene, index + 1, name)
             if progress is not None:
                 progress(index + 1, count)
-        (temporary / _MARKER).touch()
         (temporary / "instances.json").write_text(json.dumps(document), encoding="utf-8")
     return len(document["annotations"])
 

@@ -94,7 +94,7 @@ def test_the_folder_holds_tables_curves_and_pictures(
     write_diagnostics(tmp_path / "out", result_with_three_errors(dataset), dataset)
     names = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.*")}
     assert names == {
-        ".edgeyolo-diagnostics",
+        ".edgeyolo-diagnostics.json",
         "confusion.csv",
         "confusion.png",
         "curves.json",
