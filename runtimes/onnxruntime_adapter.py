@@ -81,7 +81,8 @@ class OnnxRuntime:
     backend = Backend.ONNX
 
     def open(self, file: Path, contract: Contract, options: SessionOptions) -> OnnxSession:
-        device = "cpu" if options.device == "auto" else options.device.lower()
+        device = options.device.lower()
+        device = "cpu" if device == "auto" else device
         provider = provider_for(device)
         session = _open_session(file, provider, options.threads)
         check_provider(session.get_providers(), provider.name, device)

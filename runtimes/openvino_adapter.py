@@ -104,19 +104,19 @@ class OpenVinoRuntime:
 
     def open(self, file: Path, contract: Contract, options: SessionOptions) -> OpenVinoSession:
         core = new_core()
-        device = {"auto": "CPU", "cpu": "CPU", "gpu": "GPU"}.get(
-            options.device.lower(), options.device
-        )
+        device = vendor_device(options.device)
         model = _read(core, file)
         _check_names(model, contract, file)
         try:
-            compiled = core.compile_model(model, device, _settings(contract.precision, options))
+            compiled = core.compile_model(
+                model, device, _settings(contract.precision, device, options)
+            )
         except RuntimeError as error:
             raise BackendError(
                 f"OpenVINO cannot compile {file} for {device!r} (devices here: "
                 f"{', '.join(core.available_devices)}): {one_line(error)}"
             ) from error
-        return OpenVinoSession(compiled, contract, device)
+        return OpenVinoSession(compiled, contract, _running_on(compiled, device))
 
     def read_contract(self, file: Path) -> str | None:
         return openvino_contract(file)
@@ -138,10 +138,22 @@ class OpenVinoRuntime:
         )
 
 
-def _settings(precision: Precision, options: SessionOptions) -> dict[str, Any]:
+def vendor_device(device: str) -> str:
+    """What OpenVINO calls a device; its own ``AUTO`` in capitals is not our ``auto``, the CPU."""
+    return "CPU" if device == "auto" else device.upper()
+
+
+def _running_on(compiled: Any, device: str) -> str:
+    """What it computes on: ``AUTO`` and the like choose by themselves."""
+    if device.partition(":")[0] not in ("AUTO", "MULTI", "HETERO"):
+        return device
+    return ", ".join(compiled.get_property("EXECUTION_DEVICES"))
+
+
+def _settings(precision: Precision, device: str, options: SessionOptions) -> dict[str, Any]:
     settings: dict[str, Any] = {
         # Without it OpenVINO computes in bf16 wherever the CPU has it, whatever the file says.
-        "INFERENCE_PRECISION_HINT": _compute_type(precision, options.device),
+        "INFERENCE_PRECISION_HINT": _compute_type(precision, device),
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": "1",
     }
@@ -153,8 +165,7 @@ def _settings(precision: Precision, options: SessionOptions) -> dict[str, Any]:
 
 
 def _compute_type(precision: Precision, device: str) -> str:
-    on_cpu = device.lower() in ("auto", "cpu")
-    return "f16" if precision is Precision.FP16 and not on_cpu else "f32"
+    return "f16" if precision is Precision.FP16 and device != "CPU" else "f32"
 
 
 def _read(core: Any, file: Path) -> Any:

@@ -26,7 +26,7 @@ class TfliteRuntime:
     backend = Backend.TFLITE
 
     def open(self, file: Path, contract: Contract, options: SessionOptions) -> TfliteSession:
-        if options.device not in ("auto", "cpu"):
+        if options.device.lower() not in ("auto", "cpu"):
             raise BackendError(f"tflite runs on cpu here, not on {options.device!r}; use cpu")
         interpreter_class = _interpreter_class()
         # Checked before the vendor sees it: LiteRT follows damaged offsets and may crash.
@@ -63,7 +63,7 @@ class TfliteRuntime:
                 _interpreter_class()
             except MissingPackageError as error:
                 return RuntimeReport(self.backend, package, version, (), note=str(error))
-            return RuntimeReport(self.backend, package, version, precisions, ("CPU",))
+            return RuntimeReport(self.backend, package, version, precisions, ("cpu",))
         note = "pip install 'edgeyolo[tflite]'"
         return RuntimeReport(self.backend, "ai-edge-litert", None, (), note=note)
 
