@@ -20,8 +20,11 @@ from onnx import TensorProto, helper, numpy_helper
 from edgeyolo.contract import InputSpec, OutputSpec
 from edgeyolo.errors import CheckpointError, UnsupportedError, one_line
 from edgeyolo.exporters.foreign_layouts import FOREIGN_LAYOUTS, Columns
+from edgeyolo.exporters.onnx_names import OURS, without_our_names
 from edgeyolo.families import FAMILIES
 from edgeyolo.spec import Family, Layout, ModelSpec, OutputKind
+
+_OUTPUTS = ("boxes", "scores")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +64,7 @@ def adopt(request: AdoptRequest) -> Adopted:
         UnsupportedError: Input or output are not those of a YOLOX or YOLOv7 export.
     """
     proto = _read(request.file)
-    name, batch, input_hw = _input_of(proto, request.file)
+    *_, input_hw = _input_of(proto, request.file)
     strides, anchors_px = _levels(request.family, proto, request, input_hw)
     rules = FAMILIES[request.family]
     usual, first = rules.preprocess(input_hw), rules.legacy_preprocess(input_hw)
@@ -81,7 +84,9 @@ def adopt(request: AdoptRequest) -> Adopted:
         raise UnsupportedError(
             "undecoded columns can be decoded for YOLOX only; export with --grid"
         )
-    decoded = _append_decode(proto, spec, columns)
+    decoded = _append_decode(without_our_names(proto, frozenset(_OUTPUTS)), spec, columns)
+    _check_decoded(decoded, request.file)
+    name, batch, _ = _input_of(decoded, request.file)
     return Adopted(
         decoded,
         spec,
@@ -92,7 +97,7 @@ def adopt(request: AdoptRequest) -> Adopted:
             preprocessed_in_graph=False,
             batch=batch,
         ),
-        OutputSpec(kind=OutputKind.DECODED, names=("boxes", "scores")),
+        OutputSpec(kind=OutputKind.DECODED, names=_OUTPUTS),
     )
 
 
@@ -166,12 +171,12 @@ def _append_decode(proto: onnx.ModelProto, spec: ModelSpec, columns: Columns) ->
     boxes *= 1 if spec.anchors_px is None else len(spec.anchors_px[0])
 
     def constant(name: str, values: NDArray[Any]) -> str:
-        graph.initializer.append(numpy_helper.from_array(values, f"edgeyolo/{name}"))
-        return f"edgeyolo/{name}"
+        graph.initializer.append(numpy_helper.from_array(values, f"{OURS}{name}"))
+        return f"{OURS}{name}"
 
     def node(operator: str, inputs: list[str], output: str, **attributes: object) -> str:
-        name = output if output in ("boxes", "scores") else f"edgeyolo/{output}"
-        made = helper.make_node(operator, inputs, [name], name=f"edgeyolo/{output}", **attributes)
+        name = output if output in _OUTPUTS else f"{OURS}{output}"
+        made = helper.make_node(operator, inputs, [name], name=f"{OURS}{output}", **attributes)
         graph.node.append(made)
         return name
 
@@ -193,7 +198,7 @@ def _append_decode(proto: onnx.ModelProto, spec: ModelSpec, columns: Columns) ->
         grid, stride = _grid(spec)
         centre = node("Add", [centre, constant("grid", grid)], "cell")
         centre = node("Mul", [centre, constant("stride", stride)], "centre_px")
-        size = node("Mul", [node("Exp", [size], "size_exp"), "edgeyolo/stride"], "size_px")
+        size = node("Mul", [node("Exp", [size], "size_exp"), f"{OURS}stride"], "size_px")
     half = node("Mul", [size, constant("half", np.array(0.5, np.float32))], "half_px")
     corner_a = node("Sub", [centre, half], "corner_a")
     corner_b = node("Add", [centre, half], "corner_b")
@@ -210,8 +215,18 @@ def _append_decode(proto: onnx.ModelProto, spec: ModelSpec, columns: Columns) ->
         graph.output.append(
             helper.make_tensor_value_info(name, TensorProto.FLOAT, [first, boxes, width])
         )
-    onnx.checker.check_model(result)
     return result
+
+
+def _check_decoded(proto: onnx.ModelProto, file: Path) -> None:
+    try:
+        onnx.checker.check_model(proto)
+    except onnx.checker.ValidationError as error:
+        opsets = {item.domain or "ai.onnx": item.version for item in proto.opset_import}
+        raise UnsupportedError(
+            f"decoding cannot be appended to {file} (opset {opsets.get('ai.onnx')}): "
+            f"{one_line(error)}; export it with opset 11 or later"
+        ) from error
 
 
 def _grid(spec: ModelSpec) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
