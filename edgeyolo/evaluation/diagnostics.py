@@ -212,9 +212,17 @@ class Mistake:
 
 @dataclass(frozen=True, slots=True)
 class PictureMistakes:
-    """A picture with its errors; *objects* is how many there were to find."""
+    """A picture with its errors.
+
+    Attributes:
+        path: The picture file.
+        ignore_exif: Boxes refer to the stored pixels, not to those rotated by EXIF.
+        objects: How many there were to find.
+        mistakes: What went wrong.
+    """
 
     path: Path
+    ignore_exif: bool
     objects: int
     mistakes: tuple[Mistake, ...]
 
@@ -252,7 +260,7 @@ def worst_pictures(
             if picture.class_ids[k] != classes[i]
         ]
         objects = int((~picture.crowd).sum())
-        listed.append(PictureMistakes(picture.path, objects, tuple(mistakes)))
+        listed.append(PictureMistakes(picture.path, picture.ignore_exif, objects, tuple(mistakes)))
     listed.sort(key=lambda item: -len(item.mistakes))
     return tuple(item for item in listed[:count] if item.mistakes)
 

@@ -65,7 +65,7 @@ def write_diagnostics(
 
 def drawn_mistakes(item: PictureMistakes) -> NDArray[np.uint8]:
     """The picture with its errors: missed red, invented blue, confused orange; BGR."""
-    frame = read_picture(item.path).copy()
+    frame = read_picture(item.path, ignore_exif=item.ignore_exif).copy()
     for mistake in item.mistakes:
         x1, y1, x2, y2 = (round(value) for value in mistake.box_xyxy)
         color = _COLORS[mistake.kind]

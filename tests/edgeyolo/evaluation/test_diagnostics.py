@@ -17,8 +17,8 @@ from edgeyolo.evaluation.diagnostics import (
     precision_recall,
     worst_pictures,
 )
-from edgeyolo.evaluation.diagnostics_folder import write_diagnostics
-from tests.edgeyolo.data.dataset_files import coco_folder
+from edgeyolo.evaluation.diagnostics_folder import drawn_mistakes, write_diagnostics
+from tests.edgeyolo.data.dataset_files import coco_folder, exif_rotated, save_json
 
 
 @pytest.fixture
@@ -67,6 +67,22 @@ def test_the_worst_picture_is_the_one_with_errors(dataset: DetectionDataset) -> 
         MistakeKind.INVENTED,
         MistakeKind.MISSED,
     ]
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_errors_are_drawn_on_the_pixels_that_the_labels_refer_to(
+    tmp_path: Path, stored: bool
+) -> None:
+    document = coco_folder(tmp_path, count=1)
+    file = tmp_path / "images/000.jpg"
+    file.write_bytes(exif_rotated(file.read_bytes(), 6))
+    if not stored:
+        document["images"][0].update(width=48, height=64)
+        save_json(tmp_path, document)
+    dataset = read_dataset(tmp_path)
+    (item,) = worst_pictures((), dataset)
+    assert drawn_mistakes(item).shape[:2] == dataset.pictures[0].hw
+    assert dataset.pictures[0].hw == ((48, 64) if stored else (64, 48))
 
 
 def test_the_builtin_routine_agrees_with_coco_on_perfect_detections(
