@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeyolo.data.dataset import LabeledPicture, Polygon, Problem, ProblemKind
 
@@ -60,7 +61,17 @@ class LabelCollector:
         area: float | None = None,
         segments: tuple[Polygon, ...] = (),
     ) -> None:
-        """Keep one object, or record why not."""
+        """Keep one object, or record why not.
+
+        Args:
+            box_xyxy: Corners in pixels, clipped to the picture here.
+            class_id: See ``num_classes``.
+            where: File and line, for problems.
+            crowd: See :class:`~edgeyolo.data.dataset.LabeledPicture`.
+            area: In square pixels, as the label file says; where it says none, or none above
+                zero, that of the outline or box within the picture.
+            segments: Outlines in pixels.
+        """
         if not 0 <= class_id < self._num_classes:
             known = f"0..{self._num_classes - 1}"
             self._note(ProblemKind.UNKNOWN_CLASS, where, f"class {class_id}, known: {known}")
@@ -86,8 +97,9 @@ class LabelCollector:
         self._boxes.append(clipped)
         self._class_ids.append(class_id)
         self._crowd.append(crowd)
-        usable_area = area is not None and math.isfinite(area) and area > 0
-        self._areas.append(float(area) if usable_area and area is not None else width * height)
+        if area is None or not math.isfinite(area) or area <= 0:
+            area = self._area_within(clipped, segments)
+        self._areas.append(float(area))
         self._segments.append(segments)
 
     def build(self) -> LabeledPicture:
@@ -113,6 +125,13 @@ class LabelCollector:
             min(max(y2, 0.0), height),
         )
 
+    def _area_within(
+        self, clipped: tuple[float, float, float, float], segments: tuple[Polygon, ...]
+    ) -> float:
+        """Area inside the picture: of the outline, or of the box where there is none."""
+        outline = sum(area_within(polygon, self._hw) for polygon in segments)
+        return outline or (clipped[2] - clipped[0]) * (clipped[3] - clipped[1])
+
     def _note(self, kind: ProblemKind, where: str, detail: str) -> None:
         self._problems.append(Problem(kind, where, detail))
 
@@ -130,3 +149,29 @@ def polygons_of(points: object) -> tuple[Polygon, ...]:
             continue
         polygons.append(np.array(flat, np.float32).reshape(-1, 2))
     return tuple(polygons)
+
+
+def area_within(polygon: Polygon, hw: tuple[int, int]) -> float:
+    """Square pixels of a (K, 2) polygon that lie inside a picture of height and width *hw*."""
+    points = polygon.astype(np.float64)
+    for axis, side in ((0, hw[1]), (1, hw[0])):
+        if points.size and points[:, axis].min() < 0:
+            points = _cut(points, axis, 0.0, 1.0)
+        if points.size and points[:, axis].max() > side:
+            points = _cut(points, axis, float(side), -1.0)
+    x, y = points.T
+    return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
+
+
+def _cut(points: NDArray[np.float64], axis: int, limit: float, sign: float) -> NDArray[np.float64]:
+    """The part of a polygon on one side of a line (Sutherland and Hodgman, 1974)."""
+    kept: list[NDArray[np.float64]] = []
+    depths = sign * (points[:, axis] - limit)
+    for index in range(len(points)):
+        before, depth = depths[index - 1], depths[index]
+        if (before < 0) != (depth < 0):
+            start = points[index - 1]
+            kept.append(start + (points[index] - start) * (before / (before - depth)))
+        if depth >= 0:
+            kept.append(points[index])
+    return np.array(kept, np.float64).reshape(-1, 2)
