@@ -12,6 +12,7 @@ from dataclasses import dataclass
 JPEG_SIGNATURE = b"\xff\xd8"
 MAX_SIDE_PX = 65_500
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+TIFF_SIGNATURES = (b"II*\0", b"MM\0*")
 # JPEG start-of-frame markers: C0..CF without DHT (C4), JPG (C8) and DAC (CC).
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
@@ -38,6 +39,26 @@ class PictureHeader:
         """Height and width as seen, with the EXIF rotation applied."""
         height, width = self.stored_hw
         return (width, height) if self.orientation >= 5 else (height, width)
+
+
+def is_webp(content: bytes) -> bool:
+    return content.startswith(b"RIFF") and content[8:12] == b"WEBP"
+
+
+def tagged_orientation(content: bytes) -> int:
+    """EXIF orientation 1..8 of a WebP or TIFF file; 1 for others, whose header tells it."""
+    if content.startswith(TIFF_SIGNATURES):
+        return _exif_orientation(content)
+    if not is_webp(content):
+        return 1
+    position = 12
+    while position + 8 <= len(content):
+        kind, length = struct.unpack_from("<4sI", content, position)
+        if kind == b"EXIF":
+            block = content[position + 8 : position + 8 + length]
+            return _exif_orientation(block.removeprefix(b"Exif\0\0"))
+        position += 8 + length + length % 2
+    return 1
 
 
 def is_cut_off(content: bytes) -> bool:

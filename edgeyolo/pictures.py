@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 
 from edgeyolo.errors import OutputError, SourceError, one_line
 from edgeyolo.opencv import load_opencv
-from edgeyolo.picture_headers import is_cut_off
+from edgeyolo.picture_headers import is_cut_off, is_webp, tagged_orientation
 from edgeyolo.picture_sizes import check_claimed_size
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+# The other orientations undo themselves.
+_UNDONE_BY = {6: 8, 8: 6}
 # Longest side that a format or its library can hold, in pixels.
 _MOST_PX = {".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383}
 
@@ -71,7 +73,8 @@ def decode_picture(content: bytes, name: str, *, ignore_exif: bool = False) -> N
         check_claimed_size(content)
     except ValueError as error:
         raise SourceError(f"{name} is not a picture that can be read: {error}") from error
-    flags = cv2.IMREAD_COLOR | (cv2.IMREAD_IGNORE_ORIENTATION if ignore_exif else 0)
+    as_stored = ignore_exif or is_webp(content)
+    flags = cv2.IMREAD_COLOR | (cv2.IMREAD_IGNORE_ORIENTATION if as_stored else 0)
     try:
         # Not cv2.imread: it cannot open every path, and only prints a warning for a bad file.
         frame = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
@@ -79,7 +82,30 @@ def decode_picture(content: bytes, name: str, *, ignore_exif: bool = False) -> N
         raise SourceError(f"{name} is not a picture: {one_line(error)}") from error
     if frame is None or frame.size == 0:
         raise SourceError(f"{name} is not a picture, or it is damaged ({len(content)} bytes)")
-    return np.asarray(frame, np.uint8)
+    return _turned(np.asarray(frame, np.uint8), _turn_left(content, ignore_exif=ignore_exif))
+
+
+def _turn_left(content: bytes, *, ignore_exif: bool) -> int:
+    """EXIF orientation by which what OpenCV decoded is yet to be turned.
+
+    Left to itself OpenCV 5.0 turns a WebP and 4.11 does not, so it is decoded as stored; both
+    turn a TIFF whatever IMREAD_IGNORE_ORIENTATION says.
+    """
+    tag = tagged_orientation(content)
+    if is_webp(content):
+        return 1 if ignore_exif else tag
+    return _UNDONE_BY.get(tag, tag) if ignore_exif else 1
+
+
+def _turned(frame: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """A stored frame as EXIF *orientation* 1..8 says that it is seen."""
+    if orientation >= 5:
+        frame = frame.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        frame = frame[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        frame = frame[::-1]
+    return np.ascontiguousarray(frame)
 
 
 def encode_picture(

@@ -15,6 +15,7 @@ from edgeyolo.picture_headers import (
     PictureHeader,
     is_cut_off,
     parsed_header,
+    tagged_orientation,
 )
 
 PICTURE_SUFFIXES = pictures.SUFFIXES
@@ -62,7 +63,9 @@ def read_header(content: bytes, name: str) -> PictureHeader:
     if header is not None:
         return header
     height, width = decode_picture(content, name).shape[:2]
-    return PictureHeader((height, width))
+    orientation = tagged_orientation(content)
+    stored_hw = (width, height) if orientation >= 5 else (height, width)
+    return PictureHeader(stored_hw, orientation)
 
 
 def picture_header(path: Path) -> PictureHeader:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgeyolo.errors import SourceError
+from edgeyolo.data.pictures import read_header
+from edgeyolo.errors import DatasetError, SourceError
 from edgeyolo.picture_headers import parsed_header
 from edgeyolo.pictures import decode_picture, read_picture
 from tests.edgeyolo.data.dataset_files import exif_rotated, textured, write_picture
@@ -72,6 +74,46 @@ def test_exif_rotation_is_applied_and_told(suffix: str, rotate: object, orientat
     assert header.stored_hw == (40, 60)
     assert decode_picture(content, "x").shape[:2] == header.hw
     assert decode_picture(content, "x", ignore_exif=True).shape[:2] == (40, 60)
+
+
+def oriented(form: str, orientation: int, frame: NDArray[np.uint8]) -> bytes:
+    """A WebP or TIFF file, lossless, with an EXIF orientation."""
+    image = pytest.importorskip("PIL.Image")
+    file = io.BytesIO()
+    picture = image.fromarray(np.ascontiguousarray(frame[..., ::-1]))
+    if form == "TIFF":
+        picture.save(file, form, tiffinfo={0x0112: orientation})
+    else:
+        exif = image.Exif()
+        exif[0x0112] = orientation
+        picture.save(file, form, lossless=True, exif=exif)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("form", ["WEBP", "TIFF"])
+def test_webp_and_tiff_are_rotated_as_a_png_is(form: str, orientation: int) -> None:
+    """With every OpenCV: some leave WebP as it is, and none leaves TIFF."""
+    content = oriented(form, orientation, FRAME)
+    as_png = decode_picture(png_rotated(encoded(".png"), orientation), "x")
+    np.testing.assert_array_equal(decode_picture(content, "x"), as_png)
+    np.testing.assert_array_equal(decode_picture(content, "x", ignore_exif=True), FRAME)
+    header = read_header(content, "x")
+    assert (header.stored_hw, header.orientation) == ((40, 60), orientation)
+    assert header.hw == as_png.shape[:2]
+
+
+@pytest.mark.parametrize("form", ["WEBP", "TIFF"])
+def test_damage_to_the_orientation_is_no_other_error(form: str) -> None:
+    content = oriented(form, 6, FRAME)
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        data = bytearray(content)
+        for place in rng.integers(0, len(data), int(rng.integers(1, 8))).tolist():
+            data[place] = int(rng.integers(256))
+        with suppress(DatasetError):
+            header = read_header(bytes(data[: int(rng.integers(8, len(data) + 1))]), "x")
+            assert 1 <= header.orientation <= 8
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])

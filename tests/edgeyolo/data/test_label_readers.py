@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgeyolo.data.checking import check_dataset
 from edgeyolo.data.dataset import DetectionDataset, ProblemKind, count_problems
 from edgeyolo.data.labels import read_dataset
 from edgeyolo.data.pictures import picture_header, read_picture
@@ -183,3 +184,27 @@ def test_a_folder_of_pictures_beside_a_yaml_that_names_them_is_refused(
     assert len(read_dataset(tmp_path / "d.yaml")) == 1
     with pytest.raises(DatasetError, match=rf"val names its pictures \(.*{value}\), so that --im"):
         read_dataset(tmp_path / "d.yaml", images=tmp_path / "pictures")
+
+
+@pytest.mark.parametrize("seen", [False, True])
+@pytest.mark.parametrize("suffix", [".jpg", ".webp", ".tif"])
+def test_labels_tell_whether_they_refer_to_stored_pixels(
+    tmp_path: Path, suffix: str, seen: bool
+) -> None:
+    """In every format that may have an EXIF orientation."""
+    image = pytest.importorskip("PIL.Image")
+    document = coco_folder(tmp_path, count=1)
+    exif = image.Exif()
+    exif[0x0112] = 6
+    name = f"turned{suffix}"
+    image.fromarray(textured((48, 64))).save(tmp_path / "images" / name, exif=exif)
+    document["images"][0]["file_name"] = name
+    if seen:
+        document["images"][0].update(width=48, height=64)
+    save_json(tmp_path, document)
+    report = check_dataset(read_dataset(tmp_path))
+    (picture,) = report.dataset.pictures
+    assert picture.ignore_exif is not seen
+    used = "rotation is applied" if seen else "labels refer to the stored pixels"
+    turned = [one for one in report.problems if one.kind is ProblemKind.EXIF_ROTATED]
+    assert [str(one) for one in turned] == [f"{name}: orientation 6; {used}"]
