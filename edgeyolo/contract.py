@@ -248,7 +248,7 @@ class Contract:
         entry: File to open, relative to the folder.
         files: File name -> SHA-256, every file of the folder but ``artifact.json``; empty in
             the copy inside a vendor file.
-        waivers: Checks that the user switched off: ``"parity"``, ``"preprocessing"``.
+        waivers: Checks that the user switched off: ``"parity"``, ``"preprocessing"``, ``"boxes"``.
         digest: SHA-256 over the rest of ``artifact.json``; not in the copy inside a vendor file.
     """
 
@@ -301,6 +301,8 @@ class Contract:
             )
         if "preprocessing" in self.waivers:
             words.append("was written although its preprocessing looked wrong")
+        if "boxes" in self.waivers:
+            words.append("was written although its boxes looked wrong")
         return " and ".join(words) or None
 
 

@@ -25,6 +25,8 @@ from edgeyolo.families import FAMILIES
 from edgeyolo.spec import Family, Layout, ModelSpec, OutputKind
 
 _OUTPUTS = ("boxes", "scores")
+# The first two columns of the foreign output.
+CENTRES = f"{OURS}centre"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,12 +50,23 @@ class AdoptRequest:
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
-    """The graph with ``boxes`` and ``scores``, and what is to be written about it."""
+    """The graph with ``boxes`` and ``scores``, and what is to be written about it.
+
+    Attributes:
+        columns: What its box columns are taken to be.
+    """
 
     proto: onnx.ModelProto
     spec: ModelSpec
     input: InputSpec
     output: OutputSpec
+    columns: Columns
+
+    def with_centres(self) -> onnx.ModelProto:
+        """A copy with one more output: the first two columns, (B, N, 2), as ``CENTRES``."""
+        proto = copy.deepcopy(self.proto)
+        proto.graph.output.append(helper.make_tensor_value_info(CENTRES, TensorProto.FLOAT, None))
+        return proto
 
 
 def adopt(request: AdoptRequest) -> Adopted:
@@ -98,6 +111,7 @@ def adopt(request: AdoptRequest) -> Adopted:
             batch=batch,
         ),
         OutputSpec(kind=OutputKind.DECODED, names=_OUTPUTS),
+        columns,
     )
 
 

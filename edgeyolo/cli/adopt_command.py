@@ -32,7 +32,7 @@ from edgeyolo.spec import Family
 @click.option(
     "--images",
     type=options.FOLDER,
-    help="Pictures to check the preprocessing on; rendered scenes where left out.",
+    help="Pictures to check preprocessing and boxes on; rendered scenes where left out.",
 )
 @click.option("--output", type=options.NEW_PATH, help="Artifact folder.")
 @click.option("--force", is_flag=True, help="Write it although the check finds it implausible.")

@@ -40,7 +40,7 @@ def foreign_detector(path: Path, names: tuple[str, ...] = PLAIN, opset: int = 13
     nodes = [
         helper.make_node("Flatten", [images], ["flat"], name=rows),
         helper.make_node("MatMul", ["flat", weights], [features], name="edgeyolo/boxes"),
-        helper.make_node("If", ["sure"], [picked], **branches),  # type: ignore[arg-type]
+        helper.make_node("If", ["sure"], [picked], **branches),
         # The lower bound is left out.
         helper.make_node("Clip", [picked, "", "most"], ["clipped"]),
         helper.make_node("Reshape", ["clipped", "shape"], [rows]),
