@@ -99,7 +99,7 @@ def _write_onnx(source: ExportSource, proto: onnx.ModelProto, folder: Path) -> V
     proof = None
     if source.suppression is not None:
         save_onnx(proto, folder / onnx_files.DECODED)
-        proof = Proof(onnx_files.DECODED, Backend.ONNX, output)
+        proof = Proof(onnx_files.DECODED, Backend.ONNX, output, suppressed=(entry,))
         proto = append_suppression(proto, source.suppression)
         output = suppressed_output()
     save_onnx(proto, folder / entry)

@@ -26,10 +26,9 @@ from edgeyolo.contract import (
     Thresholds,
 )
 from edgeyolo.errors import ArtifactError, OutputError, ParityError, UnsupportedError
-from edgeyolo.evaluation.parity import compare
 from edgeyolo.evaluation.preprocess_check import check_weights
 from edgeyolo.evaluation.proof_frames import PROOF_PICTURES, proof_frames
-from edgeyolo.evaluation.torch_session import exact_session, torch_predictor
+from edgeyolo.export_proof import prove, wrong_suppression
 from edgeyolo.exporters.catalog import EXPORTERS
 from edgeyolo.exporters.vendor import Exporter, ExportSource, VendorFiles, tool_versions
 from edgeyolo.int8_report import Int8Files
@@ -37,9 +36,7 @@ from edgeyolo.int8_request import Int8Request, photographs
 from edgeyolo.letterbox import Letterboxer
 from edgeyolo.models.architecture import Activation
 from edgeyolo.models.deploy import DeployReport, deploy
-from edgeyolo.predictor import Predictor, open_session
 from edgeyolo.quantization import compare_int8, write_int8
-from edgeyolo.runtimes.session import SessionOptions
 from edgeyolo.spec import Backend, Precision, Preprocess
 
 # What quantises, beside the exporter's own packages; NNCF runs ONNX graphs on onnxruntime.
@@ -174,16 +171,19 @@ def export(request: ExportRequest, progress: Progress = lambda _: None) -> Expor
         contract = dataclasses.replace(contract, measured=measured)
         exporter.embed(folder, files.entry, contracts.encode(contract))
         progress(f"checking against PyTorch on {len(frames)} pictures ({image_source})")
-        parity = _prove(loaded, folder, _checked_contract(contract, files), frames, image_source)
+        parity = prove(loaded, folder, contract, files, frames, image_source)
         if not parity.passed and not request.waive_parity:
             raise ParityError(
                 f"the {request.backend} {request.precision} file does not detect what PyTorch "
                 f"detects: {parity.note}; nothing was written (--allow-mismatch writes it anyway)"
             )
+        wrong = wrong_suppression(folder, contract, files, frames)
+        if wrong and not request.waive_parity:
+            raise ParityError(f"{wrong}; nothing was written (--allow-mismatch writes it anyway)")
         contract = dataclasses.replace(
             contract,
             measured=dataclasses.replace(contract.measured, parity=parity),
-            waivers=_waivers(parity, implausible),
+            waivers=_waivers(parity, wrong, implausible),
         )
         # Again: a lone file tells what was measured and waived, too.
         exporter.embed(folder, files.entry, contracts.encode(contract))
@@ -228,9 +228,12 @@ def _folding(report: DeployReport) -> FoldingRecord:
     )
 
 
-def _waivers(parity: ParityRecord, implausible: str | None) -> tuple[str, ...]:
+def _waivers(parity: ParityRecord, wrong: str | None, implausible: str | None) -> tuple[str, ...]:
     """Checks that failed and were switched off."""
-    failed = (("parity", not parity.passed), ("preprocessing", implausible is not None))
+    failed = (
+        ("parity", not parity.passed or wrong is not None),
+        ("preprocessing", implausible is not None),
+    )
     return tuple(name for name, is_so in failed if is_so)
 
 
@@ -283,47 +286,6 @@ def _canvases(
     for frame, canvas in zip(frames, canvases, strict=True):
         letterboxer.place(frame, canvas)
     return tuple(canvases)
-
-
-def _checked_contract(contract: Contract, files: VendorFiles) -> Contract:
-    """The contract of the file that parity is checked on."""
-    if files.proof is None:
-        return contract
-    return dataclasses.replace(
-        contract,
-        backend=files.proof.backend,
-        entry=files.proof.file,
-        output=files.proof.output,
-    )
-
-
-def _prove(
-    loaded: LoadedModel,
-    folder: Path,
-    contract: Contract,
-    frames: Sequence[NDArray[np.uint8]],
-    image_source: str,
-) -> ParityRecord:
-    reference = torch_predictor(loaded.model, loaded.spec, thresholds=contract.thresholds)
-    session = open_session(folder / contract.entry, contract, SessionOptions())
-    candidate = Predictor(
-        session,
-        model=contract.model,
-        input=contract.input,
-        output=contract.output,
-        thresholds=contract.thresholds,
-    )
-    try:
-        return compare(
-            reference,
-            candidate,
-            frames,
-            precision=contract.precision,
-            image_source=image_source,
-            exact=lambda: exact_session(loaded.model, loaded.spec),
-        )
-    finally:
-        candidate.close()
 
 
 def _contract(

@@ -39,7 +39,7 @@ class OnnxFiles:
         proof = None
         if source.suppression is not None:
             save_onnx(proto, folder / DECODED)
-            proof = Proof(DECODED, Backend.ONNX, output)
+            proof = Proof(DECODED, Backend.ONNX, output, suppressed=(ENTRY,))
             proto = append_suppression(proto, source.suppression)
             output = suppressed_output()
         save_onnx(proto, folder / ENTRY)

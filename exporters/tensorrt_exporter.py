@@ -9,7 +9,7 @@ import onnx
 from edgeyolo.exporters.nms_graph import append_suppression, suppressed_output
 from edgeyolo.exporters.nms_rows_graph import append_suppression_rows
 from edgeyolo.exporters.onnx_exporter import embed_contract
-from edgeyolo.exporters.tensorrt_files import DEFAULT_BATCH, STRONG, WEAK, write_networks
+from edgeyolo.exporters.tensorrt_files import DEFAULT_BATCH, RTX, STRONG, WEAK, write_networks
 from edgeyolo.exporters.vendor import ExportSource, Proof, VendorFiles
 from edgeyolo.spec import Backend, OutputKind, Precision
 
@@ -41,7 +41,8 @@ class TensorRtFiles:
         proof = Proof(checked, Backend.ONNX, output)
         if source.suppression is not None:
             (folder / checked).rename(folder / _PROOF)
-            proof = Proof(_PROOF, Backend.ONNX, output)
+            runnable = (checked,) if precision is Precision.INT8 else (checked, RTX)
+            proof = Proof(_PROOF, Backend.ONNX, output, suppressed=runnable)
             output = suppressed_output()
             names, report = write_networks(
                 folder,

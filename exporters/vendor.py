@@ -84,11 +84,14 @@ class Proof:
 
     Attributes:
         file: Beside the entry; it need not be among the artifact's files.
+        suppressed: Those of the artifact's files that suppress the outputs of *file*, and that
+            its backend can run.
     """
 
     file: str
     backend: Backend
     output: OutputSpec
+    suppressed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeyolo.contract import ParityRecord
+from edgeyolo.detections import Detections
 from edgeyolo.evaluation.parity_tally import (
     MOST_OBJECTS,
     DenseErrors,
@@ -53,7 +54,9 @@ def compare(
     Files that offer outputs before suppression are compared anchor by anchor: all of them, and
     the reference's detections at their own anchors. Of others, detections that overlap are
     compared. Crowded pictures are compared before suppression only: more than 300 objects above
-    a score of 0.1 is what untrained networks see, whose saturated scores are ties. All must be
+    a score of 0.1 is what untrained networks see, whose saturated scores are ties. Where a file
+    suppresses itself, and keeps only so many, detections about as unsure as the last one kept
+    need not be found. All must be
     within :data:`LIMITS`. Where neither finds an object in any picture, the record says so.
 
     Args:
@@ -68,14 +71,15 @@ def compare(
     """
     tally = Tally(LIMITS[precision], row_strides(candidate.model))
     judge = _Judge(reference, tally, exact)
+    suppressed = candidate.output.kind is OutputKind.SUPPRESSED
+    inside = candidate.thresholds
+    most = min(MOST_OBJECTS, inside.max_detections) if suppressed else MOST_OBJECTS
     settings = EvaluationSettings(
-        min_score=max(MIN_SCORE, candidate.thresholds.min_score)
-        if candidate.output.kind is OutputKind.SUPPRESSED
-        else MIN_SCORE,
+        min_score=max(MIN_SCORE, inside.min_score) if suppressed else MIN_SCORE,
         score_inclusive=True,
-        iou_threshold=candidate.thresholds.iou_threshold,
+        iou_threshold=inside.iou_threshold,
         multi_label=False,
-        max_detections=MOST_OBJECTS,
+        max_detections=most,
         clip_boxes=False,
     )
     dense = candidate.output.kind is OutputKind.DECODED
@@ -95,7 +99,9 @@ def compare(
             crowded = dense and len(a) == MOST_OBJECTS
             tally.crowded += crowded
             if not crowded:
-                tally.add_matches(a, b, _gain(placement.scale_xy), compare=not dense)
+                cut = _cut(a, b, most, LIMITS[precision]) if suppressed else -np.inf
+                gain = _gain(placement.scale_xy)
+                tally.add_matches(a, b, gain, compare=not dense, cut=cut)
             if dense:
                 picture = pixels[index : index + 1]
                 judge.look(_of(expected, index), _of(actual, index), picture, settings, crowded)
@@ -172,6 +178,12 @@ def row_strides(model: ModelSpec) -> NDArray[np.float32]:
         for level, stride in enumerate(model.strides)
     ]
     return np.repeat(np.asarray(model.strides, np.float32), counts)
+
+
+def _cut(a: Detections, b: Detections, most: int, limits: ParityLimits) -> float:
+    """Up to which score detections may lack a match: others took the last of *most* places."""
+    last = [float(found.scores[-1]) for found in (a, b) if len(found) == most]
+    return max(last) + min(limits.score, 0.05) if last else -np.inf
 
 
 def _of(outputs: Sequence[NDArray[np.float32]], index: int) -> _Outputs:

@@ -107,15 +107,21 @@ class Tally:
         self.finite = True
 
     def add_matches(
-        self, a: Detections, b: Detections, gain: NDArray[np.float32], *, compare: bool
+        self,
+        a: Detections,
+        b: Detections,
+        gain: NDArray[np.float32],
+        *,
+        compare: bool,
+        cut: float = -np.inf,
     ) -> None:
         """Match detections of one picture one to one, best scores first.
 
         *compare* their boxes and scores, too, where anchors cannot be told; *gain* is network
-        pixels per frame pixel.
+        pixels per frame pixel. One with a score up to *cut* need not have a match.
         """
         self.finite &= bool(np.isfinite(b.boxes_xyxy).all() and np.isfinite(b.scores).all())
-        taken = np.zeros(len(b), bool)
+        taken, found = np.zeros(len(b), bool), np.zeros(len(a), bool)
         overlaps = iou_matrix(a.boxes_xyxy, b.boxes_xyxy)
         overlaps[a.class_ids[:, None] != b.class_ids[None, :]] = 0.0
         for row in range(len(a)):
@@ -123,7 +129,7 @@ class Tally:
             best = int(candidates.argmax()) if len(b) else -1
             if best < 0 or candidates[best] <= _SAME_IOU:
                 continue
-            taken[best] = True
+            taken[best] = found[row] = True
             self.matched += 1
             self.iou_sum += float(candidates[best])
             if compare:
@@ -132,8 +138,8 @@ class Tally:
                     (a.boxes_xyxy[pair[0]] * gain, a.scores[pair[0]]),
                     (b.boxes_xyxy[pair[1]] * gain, b.scores[pair[1]]),
                 )
-        self.reference += len(a)
-        self.extra += int((~taken).sum())
+        self.reference += int((found | (a.scores > cut)).sum())
+        self.extra += int((~taken & (b.scores > cut)).sum())
 
     def add_boxes(
         self,
