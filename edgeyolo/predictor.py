@@ -22,7 +22,7 @@ from edgeyolo.outputs import check_outputs
 from edgeyolo.preparation import Preparer
 from edgeyolo.runtimes import probe as probes
 from edgeyolo.runtimes.catalog import RUNTIMES, backend_of
-from edgeyolo.runtimes.session import Session, SessionOptions
+from edgeyolo.runtimes.session import Session, SessionOptions, pictures_per_call
 from edgeyolo.spec import Layout, ModelSpec, OutputKind
 from edgeyolo.suppression import Suppressed, suppress
 
@@ -145,7 +145,8 @@ class Predictor:
         self.thresholds = thresholds or Thresholds()
         self.contract = contract
         self._rules = FAMILIES[model.family]
-        self._preparer = Preparer(model.preprocess, input)
+        self._least, self._most = pictures_per_call(session, input.batch)
+        self._preparer = self.new_preparer()
         self._abandon_stream: Callable[[], None] | None = None
         self._closed = False
 
@@ -200,8 +201,9 @@ class Predictor:
     ) -> list[Detections]:
         """Find objects in several frames, which may differ in size.
 
-        A file with a fixed batch is called as often as needed; a last incomplete batch is filled
-        up with grey pictures. Arguments, result and errors as for :meth:`predict`.
+        A file that takes a fixed number of pictures, or a range, is called as often as needed; a
+        last batch that is too small is filled up with grey pictures. Arguments, result and errors
+        as for :meth:`predict`.
         """
         return self.detect(frames_bgr, self.settings(min_score, iou_threshold, max_detections))
 
@@ -288,7 +290,7 @@ class Predictor:
         if self.streaming:
             raise RuntimeError("this predictor is streaming; load another one, or close the stream")
         found: list[Detections] = []
-        size = self.input.batch or max(1, len(frames_bgr))
+        size = self._most or max(1, len(frames_bgr))
         for start in range(0, len(frames_bgr), size):
             frames = frames_bgr[start : start + size]
             batch, placements = self.prepare(frames)
@@ -298,6 +300,15 @@ class Predictor:
                 for index, placement in enumerate(placements)
             )
         return found
+
+    @property
+    def least_pictures(self) -> int:
+        """What a call is filled up to with grey pictures; 1 where a single one is taken."""
+        return self._least
+
+    def new_preparer(self) -> Preparer:
+        """Buffers of their own, for batches that are under way at the same time."""
+        return Preparer(self.model.preprocess, self.input, self._least)
 
     def prepare(self, frames_bgr: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], list[Placement]]:
         """Letterbox frames into the network's input tensor.

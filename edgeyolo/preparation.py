@@ -20,18 +20,20 @@ class Preparer:
     Args:
         preprocess: How frames enter the model.
         input: The tensor that its file wants.
+        least: Fewest pictures that a file of any batch takes.
     """
 
-    def __init__(self, preprocess: Preprocess, input: InputSpec) -> None:
+    def __init__(self, preprocess: Preprocess, input: InputSpec, least: int = 1) -> None:
         self._preprocess = preprocess
         self._input = input
+        self._least = least
         # One for each place in the batch: a stream of equal frames is padded once.
         self._letterboxers: list[Letterboxer] = []
         self._canvas: NDArray[np.uint8] = np.empty((0, *preprocess.input_hw, 3), np.uint8)
         self._tensor: NDArray[Any] = self._canvas
 
     def prepare(self, frames_bgr: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], list[Placement]]:
-        """Letterbox frames into the tensor; a fixed batch is filled up with grey pictures.
+        """Letterbox frames into the tensor; too small a batch is filled up with grey pictures.
 
         Returns:
             The tensor, which the next call overwrites, and where each frame lies on it.
@@ -40,7 +42,7 @@ class Preparer:
             ValueError: A frame is no picture (see :func:`edgeyolo.frames.as_bgr`), or there are
                 more than the batch holds.
         """
-        size = self._input.batch or len(frames_bgr)
+        size = self._input.batch or max(len(frames_bgr), self._least)
         if len(frames_bgr) > size:
             raise ValueError(f"{len(frames_bgr)} frames do not fit into a batch of {size}")
         if size != len(self._canvas):

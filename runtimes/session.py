@@ -63,6 +63,28 @@ class Session(Protocol):
 
 
 @runtime_checkable
+class LimitedSession(Protocol):
+    """A session whose file takes a range of batches that its contract does not tell."""
+
+    @property
+    def pictures_per_call(self) -> tuple[int, int]:
+        """Least and most pictures that ``run`` takes."""
+
+
+def pictures_per_call(session: Session, batch: int | None) -> tuple[int, int | None]:
+    """Least and most pictures that ``run`` takes; ``None`` where any number will do.
+
+    Args:
+        batch: As the contract's input has it.
+    """
+    if batch is not None:
+        return batch, batch
+    if isinstance(session, LimitedSession):
+        return session.pictures_per_call
+    return 1, None
+
+
+@runtime_checkable
 class AsyncSession(Protocol):
     """A session that computes while its caller prepares the next batch; first in, first out.
 

@@ -46,7 +46,7 @@ class _Slot:
 
 
 class TensorRtSession:
-    """See :class:`~edgeyolo.runtimes.session.Session` and ``AsyncSession``.
+    """See :class:`~edgeyolo.runtimes.session.Session`, ``AsyncSession`` and ``LimitedSession``.
 
     Batches are copied by :meth:`submit`, and outputs hold until the next but one.
 
@@ -90,6 +90,10 @@ class TensorRtSession:
     @property
     def device(self) -> str:
         return f"GPU:{self._cuda.gpu.index} {self._cuda.gpu.name}"
+
+    @property
+    def pictures_per_call(self) -> tuple[int, int]:
+        return self._smallest, self._largest
 
     def run(self, batch: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:
         self.submit(batch, 0)

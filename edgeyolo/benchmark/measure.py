@@ -145,10 +145,9 @@ class _Record:
         )
 
     def take_turns(self, seconds: float, sensors: Sensors) -> None:
-        batch = self.opened.contract.input.batch or 1
         # Stream next to bare: their ratio is what the application gets of the network.
         bare_ms = self._timed(Turn.BARE, seconds)["bare"]
-        self.bare_per_s.append(batch * _per_second(bare_ms))
+        self.bare_per_s.append(self.opened.batch * _per_second(bare_ms))
         meter = sensors.power.meter(self.opened.gpu)
         intervals_ms = self.worker.ask(Run(Turn.STREAM, seconds), Streamed).intervals_ms
         watts = meter.watts()

@@ -66,6 +66,7 @@ class Opened(msgspec.Struct, tag=True, frozen=True):
         load_ms: From the call of ``edgeyolo.load`` to its return, the vendor's import included.
         first_ms: The first ``predict`` after it.
         before_mb: Resident memory before the load, with frames, numpy and OpenCV.
+        batch: Pictures of one call of the bare network.
     """
 
     contract: Contract
@@ -78,6 +79,7 @@ class Opened(msgspec.Struct, tag=True, frozen=True):
     before_mb: float
     frame_hw: tuple[int, int]
     frames: int
+    batch: int
 
 
 class Times(msgspec.Struct, tag=True, frozen=True):

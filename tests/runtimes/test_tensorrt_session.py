@@ -24,10 +24,12 @@ from edgeyolo.exporters.tensorrt_builder import (
     BuildOptions,
     build_engine,
 )
+from edgeyolo.predictor import Predictor
 from edgeyolo.runtimes.cuda_driver import Cuda
 from edgeyolo.runtimes.session import AsyncSession, ResidentSession
 from edgeyolo.runtimes.tensorrt_log import MessageLog, Severity, logger_of
 from edgeyolo.runtimes.tensorrt_session import TensorRtSession
+from edgeyolo.sources import Frame
 from edgeyolo.spec import Backend, Precision
 from tests.doubles.tensorrt_double import VERSIONS
 from tests.doubles.tiny_detector import CLASSES, HW, tiny_contract, tiny_detector
@@ -234,6 +236,56 @@ def test_a_range_that_does_not_begin_at_1_is_kept(libcuda: Any) -> None:
     with pytest.raises(ValueError, match="takes 2 to 4 pictures per call, got 1"):
         session.run(pictures(1))
     session.close()
+
+
+class _Frames:
+    """A source of frames that are in memory."""
+
+    name, fps = "frames", None
+
+    def __init__(self, frames: list[NDArray[np.uint8]], *, live: bool = False) -> None:
+        self.live = live
+        self._frames = [Frame(bgr, at, 0.0, str(at)) for at, bgr in enumerate(frames)]
+
+    def read(self) -> Frame | None:
+        return self._frames.pop(0) if self._frames else None
+
+    def close(self) -> None:
+        self._frames = []
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(
+    "built_for", [BatchRange(1, 1, 4), BatchRange(2, 2, 4), BatchRange(3, 3, 3)]
+)
+@pytest.mark.parametrize("count", [1, 4, 9])
+def test_a_range_of_batches_takes_any_number_of_pictures(
+    version: str, built_for: BatchRange, count: int, libcuda: Any
+) -> None:
+    trt = trt_of(version, libcuda)
+    plan = built(trt, Precision.FP32, batch=built_for).plan
+    contract = tiny_contract("network.engine", batch=None)
+    session = opened(trt, plan, contract)
+    assert session.pictures_per_call == (built_for.smallest, built_for.largest)
+    frames = list(pictures(count))
+    network = network_for(trt, Precision.FP32, None)
+    with Predictor(
+        session, model=contract.model, input=contract.input, output=contract.output
+    ) as predictor:
+        together = predictor.predict_batch(frames, min_score=0.0)
+        alone = predictor.predict(frames[-1], min_score=0.0)
+        with predictor.stream(_Frames(frames), min_score=0.0) as stream:
+            streamed = [result.detections for result in stream]
+        with predictor.stream(_Frames(frames[-1:], live=True), min_score=0.0) as stream:
+            (newest,) = [result.detections for result in stream]
+    assert_array_equal(newest.boxes_xyxy, alone.boxes_xyxy)
+    assert_array_equal(alone.boxes_xyxy, together[-1].boxes_xyxy)
+    assert len(together) == len(streamed) == count
+    for frame, found, seen in zip(frames, together, streamed, strict=True):
+        wanted = by_onnxruntime(network, frame[None])[1]
+        assert found.scores.max() == wanted.max()
+        assert_array_equal(found.scores, seen.scores)
+        assert_array_equal(found.boxes_xyxy, seen.boxes_xyxy)
 
 
 def test_a_session_that_cannot_open_leaves_nothing_allocated(libcuda: Any) -> None:
