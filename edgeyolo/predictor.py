@@ -81,12 +81,19 @@ def locate(path: Path) -> tuple[Path, Contract]:
         return artifact.entry, artifact.contract
     if not path.exists():
         raise ArtifactError(f"{path} does not exist")
-    beside = path.parent / "artifact.json"
-    if beside.is_file():
+    if _is_entry(path):
         artifact = load_artifact(path.parent)
-        if artifact.entry.name == path.name:
-            return artifact.entry, artifact.contract
+        return artifact.entry, artifact.contract
     return path, lone_contract(path)
+
+
+def _is_entry(file: Path) -> bool:
+    """Whether the artifact around *file*, should there be one, opens this very file."""
+    try:
+        return load_artifact(file.parent, check_digests=False).contract.entry == file.name
+    except ArtifactError:
+        # Of an altered contract, too: the file is then judged by the one that it carries.
+        return False
 
 
 def lone_contract(file: Path) -> Contract:
@@ -400,19 +407,23 @@ class Predictor:
                 raise ValueError(f"{name} must be within 0..1, got {value}")
         if settings.max_detections is not None and settings.max_detections < 1:
             raise ValueError(f"max_detections must be at least 1, got {settings.max_detections}")
-        inside = self.thresholds
-        if self.output.kind is OutputKind.SUPPRESSED and (
-            settings.min_score < inside.min_score
-            or settings.iou_threshold != inside.iou_threshold
-            or (settings.max_detections or math.inf) > inside.max_detections
-            or settings.multi_label
-        ):
-            raise ValueError(
-                f"suppression is inside this model file, with min_score {inside.min_score}, "
-                f"iou_threshold {inside.iou_threshold}, max_detections {inside.max_detections} and "
-                "one class a box; a lower score, another overlap, more objects or several classes "
-                "need a file exported without it (no --nms)"
-            )
+        check_inside(self.output, self.thresholds, settings)
+
+
+def check_inside(output: OutputSpec, inside: Thresholds, settings: EvaluationSettings) -> None:
+    """Raise ``ValueError`` where suppression inside a model file cannot be held to *settings*."""
+    if output.kind is OutputKind.SUPPRESSED and (
+        settings.min_score < inside.min_score
+        or settings.iou_threshold != inside.iou_threshold
+        or (settings.max_detections or math.inf) > inside.max_detections
+        or settings.multi_label
+    ):
+        raise ValueError(
+            f"suppression is inside this model file, with min_score {inside.min_score}, "
+            f"iou_threshold {inside.iou_threshold}, max_detections {inside.max_detections} and "
+            "one class a box; a lower score, another overlap, more objects or several classes "
+            "need a file exported without it (no --nms)"
+        )
 
 
 def _rows_of(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,10 @@ from edgeyolo.runtimes.openvino_adapter import RT_INFO_PATH
 from edgeyolo.spec import Backend, OutputKind, Precision
 
 ENTRY = "model.xml"
+# model_api splits labels at blanks, and XML 1.0 cannot hold every character.
+_NOT_IN_LABELS = re.compile(r"[\s\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+# JSON has escaped control characters already.
+_NOT_IN_XML = re.compile(r"[\ud800-\udfff\ufffe\uffff]")
 
 
 class OpenVinoFiles:
@@ -70,10 +75,11 @@ def embed_contract(path: Path, contract_json: str) -> None:
     import openvino
 
     model = new_core().read_model(str(path))
-    model.set_rt_info(contract_json, RT_INFO_PATH)
+    escaped = _NOT_IN_XML.sub(lambda found: f"\\u{ord(found.group()):04x}", contract_json)
+    model.set_rt_info(escaped, RT_INFO_PATH)
     contract = decode(contract_json, origin=str(path))
     for key, value in {
-        "labels": " ".join(name.replace(" ", "_") for name in contract.model.class_names),
+        "labels": " ".join(_NOT_IN_LABELS.sub("_", name) for name in contract.model.class_names),
         "confidence_threshold": contract.thresholds.min_score,
         "iou_threshold": contract.thresholds.iou_threshold,
         "pad_value": contract.model.preprocess.pad_value,

@@ -103,7 +103,8 @@ def command(
                 skip_bad_labels=skip_bad_labels,
                 device=device,
                 threads=threads,
-            )
+            ),
+            artifacts,
         )
     report = measure(
         BenchmarkRequest(

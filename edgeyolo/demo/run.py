@@ -166,5 +166,5 @@ def _benchmark(
             pictures=_PICTURES_IN_REPORT,
         ),
         progress,
-        CocoAccuracy(ValidationRequest(model=folders[0], annotations=labels)),
+        CocoAccuracy(ValidationRequest(model=folders[0], annotations=labels), folders),
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
+import shutil
 from pathlib import Path
 
 import cv2
@@ -101,6 +103,58 @@ def test_a_lone_vendor_file_carries_its_contract(
     frame = read_picture(list_pictures(pictures)[0])
     found, expected = lone.predict(frame), edgeyolo.load(artifact.folder).predict(frame)
     np.testing.assert_array_equal(found.boxes_xyxy, expected.boxes_xyxy)
+
+
+@pytest.mark.parametrize(
+    "other", [b'{"kind": "mlflow"}', b"no JSON", None], ids=["foreign", "broken", "of another file"]
+)
+def test_a_lone_file_does_not_mind_what_lies_beside_it(
+    other: bytes | None, artifacts: dict[Backend, Path], tmp_path: Path
+) -> None:
+    source = artifacts[Backend.TFLITE]
+    folder = tmp_path / "folder"
+    if other is None:
+        # An artifact that is broken itself.
+        shutil.copytree(artifacts[Backend.ONNX], folder)
+        (folder / "model.onnx").write_bytes(b"altered")
+    else:
+        folder.mkdir()
+        (folder / "artifact.json").write_bytes(other)
+    lone = folder / "det.tflite"
+    shutil.copyfile(source / load_artifact(source).contract.entry, lone)
+    with edgeyolo.load(lone) as predictor:
+        assert predictor.contract is not None
+        assert predictor.contract.backend is Backend.TFLITE
+    if other is None:
+        with pytest.raises(ArtifactError, match="altered"):
+            edgeyolo.load(folder / "model.onnx")
+
+
+@pytest.mark.parametrize("backend", FLOAT_BACKENDS)
+def test_odd_class_names_reach_the_predictor(backend: Backend, tmp_path: Path) -> None:
+    names = [
+        "ctl\x01x",
+        "line\nbreak",
+        "<&\"'>",
+        "\ufffe",
+        "\u00e9\u4e2d\U0001f600",
+        "a b",
+        "del\x7f",
+        "\ttab",
+    ]
+    (tmp_path / "names.json").write_text(json.dumps(names))
+    request = ExportRequest(
+        checkpoint=checkpoint_path(),
+        backend=backend,
+        output=tmp_path / "artifact",
+        input_hw=(96, 96),
+        names_file=tmp_path / "names.json",
+    )
+    export(request)
+    found = inspect(tmp_path / "artifact")
+    assert found.sound, found.findings
+    with edgeyolo.load(tmp_path / "artifact", probe=True) as predictor:
+        assert list(predictor.class_names) == [name.strip() for name in names]
 
 
 @pytest.mark.slow

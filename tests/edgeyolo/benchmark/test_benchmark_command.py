@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import importlib.metadata
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,13 @@ import onnx
 import pytest
 from click.testing import CliRunner, Result
 
-from edgeyolo.artifact import save_artifact, sha256_of
+from edgeyolo.artifact import load_artifact, save_artifact, sha256_of
 from edgeyolo.benchmark import measure
 from edgeyolo.benchmark.records import STAGES
 from edgeyolo.cli.main import group
+from edgeyolo.contract import Contract, OutputSpec
 from edgeyolo.errors import ArtifactError, BackendError, SourceError, UnsupportedError
-from edgeyolo.spec import Backend
+from edgeyolo.spec import Backend, OutputKind
 from edgeyolo.validation import ValidationRequest, validate
 from tests.edgeyolo.conftest import SIDE, quadrant_contract, quadrant_model
 
@@ -112,6 +115,39 @@ def test_accuracy_is_that_of_the_measured_file(quadrant_artifact: Path, tmp_path
     alone = validate(ValidationRequest(model=quadrant_artifact, annotations=annotations))
     assert figures["ap"] == alone.report.ap > 0.5
     assert figures["ap_pictures"] == 3
+
+
+def with_other_classes(contract: Contract) -> Contract:
+    names = ("cat", *contract.model.class_names[1:])
+    return replace(contract, model=replace(contract.model, class_names=names))
+
+
+def with_suppression(contract: Contract) -> Contract:
+    output = OutputSpec(kind=OutputKind.SUPPRESSED, names=("detections",))
+    return replace(contract, output=output)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (with_other_classes, "the model does not know 1 of the data set's 3 classes"),
+        (with_suppression, "suppression is inside this model file"),
+    ],
+)
+def test_an_artifact_without_ap_is_named_before_anything_is_measured(
+    change: Callable[[Contract], Contract], said: str, quadrant_artifact: Path, tmp_path: Path
+) -> None:
+    annotations = labelled_quarters(tmp_path / "labelled")
+    artifact = load_artifact(quadrant_artifact)
+    files = {name: quadrant_artifact / name for name in artifact.contract.files}
+    other = save_artifact(tmp_path / "other", change(artifact.contract), files).folder
+    result = run(quadrant_artifact, other, "--annotations", annotations, *SHORT)
+    assert result.exit_code == 1
+    message = str(result.exception)
+    assert f"no AP of {other}: " in message
+    assert said in message
+    assert message.endswith(f"; leave {other} or --annotations out")
+    assert "round 1" not in result.output
 
 
 def test_the_terminal_shows_a_line_for_each_artifact(two_artifacts: tuple[Path, Path]) -> None:

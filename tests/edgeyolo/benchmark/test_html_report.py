@@ -57,7 +57,9 @@ def report(two_artifacts: tuple[Path, Path], tmp_path: Path) -> BenchmarkReport:
             pictures=2,
         ),
         lambda _: None,
-        CocoAccuracy(ValidationRequest(model=two_artifacts[0], annotations=annotations)),
+        CocoAccuracy(
+            ValidationRequest(model=two_artifacts[0], annotations=annotations), two_artifacts
+        ),
     )
 
 
