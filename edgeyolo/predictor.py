@@ -309,6 +309,11 @@ class Predictor:
         return found
 
     @property
+    def pictures_per_call(self) -> tuple[int, int | None]:
+        """Least and most pictures that the file takes at once; ``None`` for any number."""
+        return self._least, self._most
+
+    @property
     def least_pictures(self) -> int:
         """What a call is filled up to with grey pictures; 1 where a single one is taken."""
         return self._least

@@ -85,7 +85,9 @@ def compare(
     dense = candidate.output.kind is OutputKind.DECODED
     # A file for any number of pictures is called with several: a decode that bakes the batch in
     # would show only there.
-    sizes = (candidate.input.batch,) if candidate.input.batch else (1, 2, 4)
+    least, most_a_call = candidate.pictures_per_call
+    several = [size for size in (1, 2, 4) if most_a_call is None or least <= size <= most_a_call]
+    sizes = tuple(several) or (least,)
     images = 0
     for frames in chunks(frames_bgr, sizes):
         images += len(frames)

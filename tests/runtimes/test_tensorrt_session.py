@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from edgeyolo.errors import (
     BackendError,
     UnsupportedError,
 )
+from edgeyolo.evaluation.parity import compare
 from edgeyolo.exporters.nms_graph import append_suppression, suppressed_output
 from edgeyolo.exporters.tensorrt_builder import (
     BatchRange,
@@ -26,7 +28,8 @@ from edgeyolo.exporters.tensorrt_builder import (
 )
 from edgeyolo.predictor import Predictor
 from edgeyolo.runtimes.cuda_driver import Cuda
-from edgeyolo.runtimes.session import AsyncSession, ResidentSession
+from edgeyolo.runtimes.onnxruntime_adapter import OnnxRuntime
+from edgeyolo.runtimes.session import AsyncSession, ResidentSession, SessionOptions
 from edgeyolo.runtimes.tensorrt_log import MessageLog, Severity, logger_of
 from edgeyolo.runtimes.tensorrt_session import TensorRtSession
 from edgeyolo.sources import Frame
@@ -286,6 +289,33 @@ def test_a_range_of_batches_takes_any_number_of_pictures(
         assert found.scores.max() == wanted.max()
         assert_array_equal(found.scores, seen.scores)
         assert_array_equal(found.boxes_xyxy, seen.boxes_xyxy)
+
+
+@pytest.mark.parametrize(
+    "built_for", [BatchRange(1, 1, 2), BatchRange(2, 4, 8), BatchRange(3, 3, 3)]
+)
+def test_an_engine_of_any_range_is_compared_with_its_source(
+    built_for: BatchRange, libcuda: Any, tmp_path: Path
+) -> None:
+    trt = trt_of("10.3.0", libcuda)
+    contract = tiny_contract("network.engine", batch=None)
+    plan = built(trt, Precision.FP32, batch=built_for).plan
+    source = tmp_path / "network.onnx"
+    source.write_bytes(network_for(trt, Precision.FP32, None))
+    fields: dict[str, Any] = {
+        "model": contract.model,
+        "input": contract.input,
+        "output": contract.output,
+    }
+    with (
+        Predictor(opened(trt, plan, contract), **fields) as engine,
+        Predictor(OnnxRuntime().open(source, contract, SessionOptions(threads=1)), **fields) as own,
+    ):
+        record = compare(
+            own, engine, pictures(8), precision=Precision.FP32, image_source="random pictures"
+        )
+    assert record.images == 8
+    assert record.passed
 
 
 def test_a_session_that_cannot_open_leaves_nothing_allocated(libcuda: Any) -> None:
