@@ -153,7 +153,7 @@ class Predictor:
         self.contract = contract
         self._rules = FAMILIES[model.family]
         self._least, self._most = pictures_per_call(session, input.batch)
-        self._preparer = self.new_preparer()
+        self._preparer = self._new_preparer()
         self._abandon_stream: Callable[[], None] | None = None
         self._closed = False
 
@@ -313,13 +313,8 @@ class Predictor:
         """Least and most pictures that the file takes at once; ``None`` for any number."""
         return self._least, self._most
 
-    @property
-    def least_pictures(self) -> int:
-        """What a call is filled up to with grey pictures; 1 where a single one is taken."""
-        return self._least
-
-    def new_preparer(self) -> Preparer:
-        """Buffers of their own, for batches that are under way at the same time."""
+    def _new_preparer(self) -> Preparer:
+        """Buffers of their own; for :class:`~edgeyolo.stream.Stream`, too."""
         return Preparer(self.model.preprocess, self.input, self._least)
 
     def prepare(self, frames_bgr: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], list[Placement]]:

@@ -209,7 +209,7 @@ class _Pipeline:
         self._newest_only = mode is StreamMode.LATENCY
         self._settings = settings
         # One source alone must be able to fill a batch, or driver and capture wait for each other.
-        waiting_frames = max(_WAITING_FRAMES, predictor.least_pictures)
+        waiting_frames = max(_WAITING_FRAMES, predictor.pictures_per_call[0])
         self._intake = Intake[Frame](
             len(sources), 1 if self._newest_only else waiting_frames, self._newest_only
         )
@@ -304,8 +304,8 @@ class _Drive:
         self._newest_only = newest_only
         # A second frame under way would only wait, and grow old.
         self._depth = 1 if newest_only else engine.slots
-        self._batch = 1 if newest_only else predictor.least_pictures
-        self._preparers = [predictor.new_preparer() for _ in range(self._depth)]
+        self._batch = 1 if newest_only else predictor.pictures_per_call[0]
+        self._preparers = [predictor._new_preparer() for _ in range(self._depth)]
         self._under_way: deque[list[_Taken]] = deque()
         self._ticket = 0
 

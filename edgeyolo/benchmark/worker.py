@@ -94,7 +94,7 @@ class Worker:
             frame_hw=(self._frames_bgr[0].shape[0], self._frames_bgr[0].shape[1]),
             frames=len(self._frames_bgr),
             # As many pictures as a call takes, so that a batch is not padding.
-            batch=self._predictor.least_pictures,
+            batch=self._predictor.pictures_per_call[0],
         )
         resident = [self._frames_bgr[index % len(named)] for index in range(self.opened.batch)]
         self._tensor = self._predictor.prepare(resident)[0].copy()
