@@ -25,6 +25,7 @@ from mjpeg_server import read_stamp
 from numpy.typing import NDArray
 
 import edgeyolo
+from edgeyolo.opencv import load_opencv
 from edgeyolo.sources import SourceOptions
 from edgeyolo.stream import StageTimes
 
@@ -96,6 +97,8 @@ def watch(predictor: edgeyolo.Predictor, seconds: float, fps: float, down_s: flo
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     true_ages, reported_ages, seen_s, dropped = [], [], [], 0
+    # Loading it sets environment variables, which a program started meanwhile may not survive.
+    load_opencv()
     camera = Camera(port, fps, seconds, down_s)
     camera.start()
     options = SourceOptions(timeout_s=15.0, reconnect_s=down_s + 7)
